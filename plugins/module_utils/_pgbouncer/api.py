@@ -1,0 +1,108 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The userlist file on the host: read it, check that it can be written, write it.
+
+``module`` is an AnsibleModule made with ``add_file_common_args``. Used of it: ``params``, ``check_mode``,
+``add_cleanup_file``, ``atomic_move``, ``load_file_common_arguments``, ``set_fs_attributes_if_different``.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import UserlistFileError
+
+
+def read_userlist(path: str) -> bytes | None:
+    """Return what the file holds, or None if there is none.
+
+    Raises UserlistFileError if something else than a plain file has its name, or it can't be read. A symbolic
+    link is refused too: its directory is often PgBouncer's own, and root must not follow where that points.
+    """
+    if not Path(path).is_absolute():
+        raise UserlistFileError(f"Failed to read {path}: the path is relative; give one that begins with /")
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise UserlistFileError(f"Failed to read {path}: it is not a plain file; move it away or give another path")
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserlistFileError(f"Failed to read {path}: {error.strerror}") from error
+
+
+def unknown_accounts(module: AnsibleModule) -> list[str]:
+    """Return which of the parameters ``owner`` and ``group`` name an account that this host does not have."""
+    lookups: dict[str, Callable[[str], Any]] = {"owner": pwd.getpwnam, "group": grp.getgrnam}
+    return [name for name, lookup in lookups.items() if not _is_known(module.params[name], lookup)]
+
+
+def check_writable(module: AnsibleModule) -> None:
+    """Raise UserlistFileError if the directory of the file, its owner or its group does not exist."""
+    path = module.params["path"]
+    directory = Path(path).parent
+    if not directory.is_dir():
+        raise UserlistFileError(
+            f"Failed to write {path}: there is no directory {directory}; install PgBouncer first or create it"
+        )
+    for name in unknown_accounts(module):
+        raise UserlistFileError(
+            f"Failed to write {path}: this host has no {name} {module.params[name]!r}; create it first or give another"
+        )
+
+
+def write_userlist(module: AnsibleModule, content: bytes) -> None:
+    """Replace the file by one with this content and the wanted owner, group and mode, in one step.
+
+    Raises UserlistFileError if the system refuses; the file is then what it was.
+    """
+    path = module.params["path"]
+    # AnsibleModule.atomic_move gives a file that it creates the mode that the umask leaves.
+    os.umask(0o077)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".userlist-", dir=Path(path).parent)
+        module.add_cleanup_file(temporary)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        attributes = module.load_file_common_arguments(module.params, path=temporary)
+        # Flags such as "immutable" would forbid the move; set_attributes gives them to the file in place.
+        module.set_fs_attributes_if_different({**attributes, "attributes": None}, False)
+        # The old file's attributes are not wanted: it may have been readable by all.
+        module.atomic_move(temporary, path, unsafe_writes=module.params["unsafe_writes"], keep_dest_attrs=False)
+    except Exception as error:  # atomic_move raises a bare Exception
+        raise UserlistFileError(f"Failed to write {path}: {error}") from error
+
+
+def set_attributes(module: AnsibleModule, diff: dict[str, Any] | None = None) -> bool:
+    """Give the file the wanted owner, group, mode and so on, and return whether any of them differed.
+
+    ``diff`` receives what differs, in the keys ``before`` and ``after``. In check mode an account that is still to
+    be created counts as different.
+    """
+    attributes = module.load_file_common_arguments(module.params)
+    unknown = unknown_accounts(module)
+    for name in unknown:
+        if diff is not None:
+            diff.setdefault("after", {})[name] = attributes[name]
+        attributes[name] = None
+    return bool(module.set_fs_attributes_if_different(attributes, bool(unknown), diff))
+
+
+def _is_known(account: str | None, lookup: Callable[[str], Any]) -> bool:
+    # Like Ansible itself, take a number for an id.
+    if account is None or account.isdecimal():
+        return True
+    try:
+        lookup(account)
+    except (KeyError, ValueError):  # ValueError: a NUL in it
+        return False
+    return True

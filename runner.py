@@ -1,0 +1,673 @@
+#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Scripted runs of this checkout's playbooks.
+
+Progress goes to stderr; a report, or with --json exactly one JSON document, goes to stdout.
+Exit codes: 0 it worked, 1 the run failed, 2 refused and nothing was done, 128 + signal when interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+try:
+    from ansible_runner import Runner
+    from ansible_runner.config.command import CommandConfig
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+except ModuleNotFoundError as missing:
+    _venv = Path(__file__).resolve().parent / ".venv"
+    if __name__ != "__main__":
+        raise
+    if (_venv / "bin/python").exists() and Path(sys.prefix).resolve() != _venv.resolve():
+        os.execv(_venv / "bin/python", [str(_venv / "bin/python"), __file__, *sys.argv[1:]])  # noqa: S606
+    _error = f"Python module {missing.name} is missing: run `make env`, then the same command again"
+    if "--json" in sys.argv:
+        print(json.dumps({"verb": None, "target": None, "ok": False, "error": _error}))
+    else:
+        print(f"runner.py: {_error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+VERBS = {
+    "up": "site.yml",
+    "bench": "playbooks/benchmark.yml",
+    "status": "playbooks/status.yml",
+    "down": "playbooks/teardown.yml",
+}
+TARGETS = ("lab", "aws")
+COUNTERS = ("ok", "changed", "unreachable", "failed", "skipped")
+NO_STATUS = {"hosts": [], "services": [], "pools": [], "targets": [], "endpoints": {}, "healthy": False}
+KEPT_RUNS = 10
+POLL_SECONDS = 0.2
+# Told to stop, ansible-playbook gives its workers 5 s; one that takes longer hangs.
+GRACE_SECONDS = 8.0
+Event = Mapping[str, Any]
+Document = dict[str, Any]
+
+
+class Refusal(Exception):
+    """The request can't be carried out, and nothing was done. The text says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    verb: str
+    target: str = "lab"
+    json: bool = False
+    check: bool = False
+    tags: Sequence[str] = ()
+    extra_vars: Sequence[str] = ()
+    yes: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message} (see --help)")
+
+
+def _tags(value: str) -> list[str]:
+    names = value.split(",")
+    if not all(re.fullmatch(r"\w[\w.:-]*", name) for name in names):
+        raise argparse.ArgumentTypeError(f"{value!r} is no list of tags such as database,verify")
+    return names
+
+
+def _extra_vars(value: str) -> str:
+    if value.startswith("@"):
+        # ansible-playbook runs in the checkout; the path was meant from here.
+        path = Path(value[1:]).expanduser().absolute()
+        if not path.is_file():
+            raise argparse.ArgumentTypeError(f"there is no file {path}")
+        return f"@{path}"
+    if not re.match(r"[A-Za-z_]\w*=", value):
+        # Not repeated in the message: it may be half of a secret.
+        raise argparse.ArgumentTypeError("expected NAME=VALUE or @FILE")
+    return value
+
+
+def parse(argv: Sequence[str]) -> Request:
+    """Read the command line. Raises Refusal for what is unknown or malformed."""
+    parser = _Parser(prog="runner.py", description="Scripted runs of the playbooks.", allow_abbrev=False)
+    add = parser.add_argument
+    add("verb", choices=VERBS, help="build it, measure it, look at it, remove it")
+    add("--target", choices=TARGETS, default="lab", help="where (default: %(default)s, which is free)")
+    add("--json", action="store_true", help="print one JSON document on stdout and nothing else")
+    add("--check", action="store_true", help="change nothing, say what would change")
+    add("--tags", type=_tags, action="extend", default=[], metavar="A,B", help="only these parts")
+    text = "variables for the playbooks: NAME=VALUE, or @FILE, which keeps secrets out of sight of ps"
+    add("-e", "--extra-vars", type=_extra_vars, action="append", default=[], metavar="VARS", help=text)
+    add("--yes", action="store_true", help="down: remove what runs on aws without asking")
+    return Request(**vars(parser.parse_args(argv)))
+
+
+def command_lines(request: Request) -> list[list[str]]:
+    """Return the arguments of each ansible-playbook run that the request needs, in order."""
+    options = [part for given in request.extra_vars for part in ("-e", given)]
+    if request.check and request.verb != "status":
+        options += ["--check", "--diff"] if request.verb == "up" else ["--check"]
+    tags = ["--tags", ",".join(request.tags)] if request.tags else []
+    runs = [["-i", f"inventory/{request.target}", *options, *tags, VERBS[request.verb]]]
+    if request.verb == "up" and request.target == "lab":
+        # The lab's dynamic inventory asks the emulated API, which this playbook starts: it comes first, and
+        # whole, since tags choose among what is done on the hosts.
+        runs.insert(0, ["-i", "inventory/lab/hosts.yml", *options, "playbooks/lab.yml"])
+    return runs
+
+
+def check_credentials() -> None:
+    """Make sure that botocore finds AWS credentials. Raises Refusal if it does not."""
+    import botocore.exceptions  # noqa: PLC0415  (half a second that only this target pays)
+    import botocore.session  # noqa: PLC0415
+
+    cause = "no AWS credentials found"
+    try:
+        if botocore.session.get_session().get_credentials() is not None:
+            return
+    except botocore.exceptions.BotoCoreError as error:
+        cause = f"no usable AWS credentials: {error}"
+    advice = "run `aws configure` or `aws sso login`, or set AWS_PROFILE; `--target lab` needs no account"
+    raise Refusal(f"{cause}: {advice}")
+
+
+def confirm_removal(request: Request) -> None:
+    """Ask before anything on AWS is removed. Raises Refusal if the answer is no, or nobody is there."""
+    if request.verb != "down" or request.target != "aws" or request.yes or request.check:
+        return
+    if not sys.stdin.isatty():
+        raise Refusal("down --target aws removes hosts and data, and there is no terminal to ask: add --yes")
+    print("This removes the hosts on AWS and their data. Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise Refusal("not confirmed, nothing was removed")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout, and what is kept about its targets below `.state`."""
+
+    root: Path
+
+    def state(self, target: str) -> Path:
+        """Return the directory that holds everything about one target."""
+        return self.root / ".state" / target
+
+    def new_run(self, target: str, verb: str) -> Path:
+        """Make a directory for one run's artefacts, keeping the last ten. Raises Refusal if it can't."""
+        runs = self.state(target) / "runs"
+        run = runs / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{verb}"
+        try:
+            for directory in (self.root / ".state", self.state(target), runs, run):
+                directory.mkdir(mode=0o700, exist_ok=True)
+                directory.chmod(0o700)
+        except OSError as error:
+            raise Refusal(
+                f"can't keep state: {error}; run as the owner of {self.root}, or make room"
+            ) from None
+        for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return run
+
+    def read(self, target: str, name: str) -> Document:
+        """Return the document that a playbook left in the target's state, empty if there is none."""
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads((self.state(target) / name).read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else {}
+        return {}
+
+
+def private_file(path: Path) -> TextIO:
+    """Open a new file for writing that only its owner can read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to tell the user: a play, task, failure, warning or message, and when (in seconds)."""
+
+    kind: str
+    text: str
+    at: float
+
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_WARNING = re.compile(r"^\[((?:DEPRECATION )?WARNING)\]:\s*(.+)", re.MULTILINE)
+_ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR[!:]|ansible-playbook: error:)\s*(.+)")
+
+
+def lines_of(value: object) -> list[str]:
+    """Return a message as lines, whatever Ansible made of it, without control characters."""
+    if isinstance(value, list):
+        return [line for item in value for line in lines_of(item)]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return [_CONTROL.sub("", line) for line in text.splitlines()]
+
+
+def failure_text(result: Event, task_path: str) -> str:
+    """Return what a failed result says: its message, and standard error's last line if that adds something.
+
+    Args:
+        result: the event's `res`; of a loop, the failed items speak.
+        task_path: file and line of the task, where to look when no_log hides the result.
+    """
+    items = [item for item in result.get("results", []) if item.get("failed") or "censored" in item]
+    if items:
+        return "\n".join(dict.fromkeys(failure_text(item, task_path) for item in items))
+    if "censored" in result:
+        return f"hidden by no_log; look at the task, {task_path}, and at the service's journal on the host"
+    text = "\n".join(lines_of(result.get("msg") or "no message"))
+    details = lines_of((result.get("stderr") or result.get("module_stderr") or "").strip())
+    return f"{text}: {details[-1].strip()}" if details and details[-1].strip() not in text else text
+
+
+def _counters() -> defaultdict[str, Counter[str]]:
+    return defaultdict(Counter)
+
+
+@dataclass
+class RunState:
+    """What is known of a run, folded from ansible-runner's events; all times are the events' own."""
+
+    started: datetime
+    play: str = ""
+    task: str = ""
+    doing: dict[str, str] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    tasks: list[tuple[float, str]] = field(default_factory=list)
+    _settled: defaultdict[str, Counter[str]] = field(default_factory=_counters)
+    _counted: defaultdict[str, Counter[str]] = field(default_factory=_counters)
+    _in_task: Counter[str] = field(default_factory=Counter)
+    _task_at: float = 0.0
+    _said: set[str] = field(default_factory=set)
+
+    def fold(self, event: Event) -> list[Notice]:
+        """Take in one event and return what the user should be told of it."""
+        kind, data, stdout = event["event"], event.get("event_data") or {}, event.get("stdout") or ""
+        at = (datetime.fromisoformat(event["created"]) - self.started).total_seconds()
+        said: list[tuple[str, object]] = [("warning", text) for text in self._new_warnings(stdout)]
+        if kind in ("verbose", "error"):
+            self._remember_error(stdout)
+        elif kind in ("playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats"):
+            said += self._close_task(at)
+            said += self._open(kind, data)
+        elif kind == "runner_on_start":
+            self.doing[data["host"]] = "running"
+        elif kind == "runner_on_file_diff":
+            said.append(("message", stdout))
+        elif kind in ("runner_on_ok", "runner_item_on_ok"):
+            said += self._debug(data)
+        if kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped"):
+            said += self._count("ignored" if data.get("ignore_errors") else kind[len("runner_on_") :], data)
+        texts = [(about, "\n".join(lines_of(what))) for about, what in said]
+        return [Notice(about, text, at) for about, text in texts if text.strip()]
+
+    def hosts(self) -> dict[str, dict[str, int]]:
+        """Return the counters of each host under Ansible's own names."""
+        seen = list({**self._settled, **self._counted})
+        return {host: {n: self._settled[host][n] + self._counted[host][n] for n in COUNTERS} for host in seen}
+
+    def _new_warnings(self, stdout: str) -> list[str]:
+        found = dict.fromkeys(f"{kind.lower()}: {text}" for kind, text in _WARNING.findall(stdout))
+        fresh = [text for text in found if text not in self._said]
+        self._said.update(fresh)
+        return fresh
+
+    def _remember_error(self, stdout: str) -> None:
+        """Keep what ansible-playbook says when it gives up outside of any task."""
+        for line in lines_of(stdout):
+            if found := _ERROR.match(line):
+                self.errors.append(found[1])
+            elif line.startswith("Origin: ") and self.errors:
+                self.errors[-1] += f" ({line[len('Origin: ') :]})"
+
+    def _close_task(self, at: float) -> list[tuple[str, object]]:
+        name, counts, self.task, self.doing = self.task, self._in_task, "", {}
+        began, self._task_at, self._in_task = self._task_at, at, Counter()
+        if not name:
+            return []
+        self.tasks.append((round(at - began, 1), name))
+        return [("task", " ".join([name, "...", *(f"{key}={counts[key]}" for key in counts)]))]
+
+    def _open(self, kind: str, data: Event) -> list[tuple[str, object]]:
+        if kind == "playbook_on_play_start":
+            self.play = data["name"]
+            return [("play", self.play)]
+        if kind == "playbook_on_task_start":
+            role = data.get("role", "").rpartition(".")[2]
+            self.task = f"{role} : {data['task']}" if role else data["task"]
+            return []
+        # The playbook's own totals know more than the events: includes count, rescued failures don't.
+        for host in data["processed"]:
+            totals = {**data, "unreachable": data["dark"], "failed": data["failures"]}
+            self._settled[host].update({name: totals[name].get(host, 0) for name in COUNTERS})
+        self._counted.clear()
+        self.failures = [one for one in self.failures if one["host"] in {**data["failures"], **data["dark"]}]
+        return []
+
+    def _debug(self, data: Event) -> list[tuple[str, object]]:
+        result = data.get("res") or {}
+        shown = data.get("resolved_action") == "ansible.builtin.debug" and "results" not in result
+        return [("message", result.get("msg", ""))] if shown else []
+
+    def _count(self, outcome: str, data: Event) -> list[tuple[str, object]]:
+        host, result = data["host"], data.get("res") or {}
+        changed = outcome in ("ok", "ignored") and bool(result.get("changed"))
+        counts = ["ok" if outcome == "ignored" else outcome, *(["changed"] if changed else [])]
+        self.doing[host] = "changed" if changed else outcome
+        self._counted[host].update(counts)
+        self._in_task.update(counts)
+        if outcome not in ("failed", "unreachable"):
+            return []
+        text = failure_text(result, data.get("task_path", ""))
+        self.failures.append({"host": host, "task": self.task, "message": text})
+        return [("failure", f"{host}: {self.task}: {text}")]
+
+
+class Progress:
+    """What happens, on stderr.
+
+    On a terminal the current task and its hosts stay at the bottom, and what is worth keeping scrolls past.
+    Anywhere else each play and task is one plain line.
+    """
+
+    def __init__(self, state: RunState, live: bool) -> None:
+        self.state = state
+        self._play: Notice | None = None
+        # Redrawn by us only: a thread of its own would read the state while an event changes it.
+        still: dict[str, Any] = dict.fromkeys(("auto_refresh", "redirect_stdout", "redirect_stderr"), False)
+        screen = Console(stderr=True)
+        self._live = (
+            Live(console=screen, get_renderable=self._render, transient=True, **still) if live else None
+        )
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live:
+            self.show(Notice("play", "", self._now()))
+            self._live.stop()
+
+    def show(self, notice: Notice) -> None:
+        """Tell the user."""
+        if not self._live:
+            mark = {"play": "PLAY ", "failure": "FAILED ", "message": "  "}.get(notice.kind, "")
+            text = (mark + notice.text).replace("\n", "\n" + " " * 12)
+            print(f"[{notice.at:6.1f}s] {text}", file=sys.stderr, flush=True)
+        elif notice.kind == "play":
+            if self._play:
+                took = notice.at - self._play.at
+                self._live.console.print(Text(f"{took:7.1f}s  {self._play.text}", "bold"))
+            self._play = notice
+        elif notice.kind != "task":
+            style = {"failure": "bold red", "warning": "yellow"}.get(notice.kind, "")
+            self._live.console.print(Text(notice.text, style))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring what stays on the terminal up to date."""
+        if self._live:
+            self._live.refresh()
+
+    def _now(self) -> float:
+        return (datetime.now(UTC) - self.state.started).total_seconds()
+
+    def _render(self) -> Group:
+        styles = {"running": "cyan", "ok": "green", "changed": "yellow", "skipped": "dim"}
+        hosts = Table.grid(padding=(0, 2))
+        for host, doing in self.state.doing.items():
+            hosts.add_row("       ", host, Text(doing, styles.get(doing, "bold red")))
+        total = sum((Counter(counts) for counts in self.state.hosts().values()), Counter[str]())
+        where = Text(f"{self._now():7.1f}s  {self.state.play}: {self.state.task}", "bold")
+        return Group(
+            where, hosts, Text("  ".join(["        ", *(f"{n} {total[n]}" for n in COUNTERS)]), "dim")
+        )
+
+
+class Interrupt:
+    """Ctrl-C and its like: the first asks ansible-playbook to stop, the second kills it at once.
+
+    ansible-runner kills ansible-playbook's process group, but each of Ansible's workers leads a session of
+    its own: they, and the ssh and modules below them, would live on. So they are noted while they still hang
+    below us. What detached itself before (ssh's shared connections, the lab's services) is left alone.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._times = 0
+        self._asked_at = 0.0
+        self._noted: dict[int, int] = {}
+
+    def caught(self, number: int, _frame: object) -> None:
+        """Handle a signal: only take it down, the rest happens in `pending`."""
+        self.signal = self.signal or number
+        self._times += 1
+
+    def pending(self) -> bool:
+        """Carry out what was asked for; true if ansible-runner should kill ansible-playbook now."""
+        if not self.signal:
+            return False
+        ours = self.note_processes()
+        if not self._asked_at:
+            self._asked_at = time.monotonic()
+            for pid in ours:
+                os.kill(pid, signal.SIGINT)
+        return self._times > 1 or time.monotonic() - self._asked_at > GRACE_SECONDS
+
+    def note_processes(self) -> list[int]:
+        """Take hold of all processes below us, and return our own children."""
+        children = defaultdict(list)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+                children[int(parent)].append(int(stat.parent.name))
+        below = list(children[os.getpid()])
+        for pid in below:  # which grows on the way
+            below += children[pid]
+            if pid not in self._noted:
+                with contextlib.suppress(OSError):
+                    # Unlike its number, the descriptor can't come to mean another process.
+                    self._noted[pid] = os.pidfd_open(pid)
+        return children[os.getpid()]
+
+    def reap(self) -> None:
+        """Kill what was noted and still lives."""
+        while self._noted:
+            _pid, descriptor = self._noted.popitem()
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.close(descriptor)
+
+
+def _forget_command(status: Event, runner_config: Any) -> None:
+    # Written just before ansible-playbook starts: our environment, with its cloud keys, and the variables.
+    if status["status"] == "running":
+        Path(runner_config.artifact_dir, "command").unlink()
+
+
+def play(
+    root: Path,
+    arguments: list[str],
+    interrupt: Interrupt,
+    take: Callable[[Event], bool],
+    poll: Callable[[], bool],
+) -> int:
+    """Run ansible-playbook once, in a session of its own, and return its exit code.
+
+    What ansible-runner keeps goes to a private directory and is removed at the end: its events carry
+    arguments and facts that Ansible never prints, and with ansible.builtin.setup our whole environment. The
+    directory is outside of the state, which `down` may remove while this runs.
+    """
+    environment = {
+        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        # ansible-runner turns host key checking off where the environment doesn't say.
+        "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "1"),
+    }
+    with tempfile.TemporaryDirectory(prefix="pooled-runner-", ignore_cleanup_errors=True) as scratch:
+        # Any type but jsonfile leaves the facts' cache to ansible.cfg.
+        where = {"private_data_dir": scratch, "host_cwd": str(root), "fact_cache_type": "memory"}
+        config = CommandConfig(**where, quiet=True, envvars=environment)
+        config.prepare_run_command(str(Path(sys.executable).with_name("ansible-playbook")), arguments)
+        config.pexpect_timeout = POLL_SECONDS
+        runner = Runner(config, event_handler=take, status_handler=_forget_command, cancel_callback=poll)
+        try:
+            runner.run()
+        except BaseException:
+            interrupt.note_processes()
+            raise
+        finally:
+            interrupt.reap()
+    return 1 if runner.rc is None else int(runner.rc)
+
+
+def execute(request: Request, project: Project) -> tuple[Document, int]:
+    """Run the playbooks; return the document about it and the exit code. Raises Refusal without a state."""
+    run = project.new_run(request.target, request.verb)
+    state, interrupt, code = RunState(datetime.now(UTC)), Interrupt(), 0
+    live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    with private_file(run / "ansible.log") as log, contextlib.ExitStack() as stack:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            stack.callback(signal.signal, number, signal.signal(number, interrupt.caught))
+        progress = stack.enter_context(Progress(state, live))
+
+        def take(event: Event) -> bool:
+            if event.get("stdout"):
+                print(event["stdout"].replace("\r\n", "\n"), file=log, flush=True)
+            for notice in state.fold(event):
+                progress.show(notice)
+            return False  # nothing for ansible-runner to keep
+
+        def poll() -> bool:
+            progress.refresh()
+            return interrupt.pending()
+
+        for arguments in command_lines(request):
+            code = play(project.root, arguments, interrupt, take, poll)
+            if code or interrupt.signal:
+                break
+    error = what_went_wrong(request, state, code, interrupt.signal)
+    document: Document = {
+        "verb": request.verb,
+        "target": request.target,
+        "ok": error is None,
+        "error": error,
+        "check": request.check,
+        "seconds": round((datetime.now(UTC) - state.started).total_seconds(), 1),
+        "hosts": state.hosts(),
+        "changed": any(counts["changed"] for counts in state.hosts().values()),
+        "slowest": [{"task": task, "seconds": took} for took, task in sorted(state.tasks, reverse=True)[:5]],
+        "failures": state.failures,
+        # Removing a target may have removed this, too.
+        "log": str(run / "ansible.log") if run.is_dir() else None,
+    }
+    return document, 128 + interrupt.signal if interrupt.signal else int(error is not None)
+
+
+def what_went_wrong(request: Request, state: RunState, code: int, stopped_by: int) -> str | None:
+    """Return in one sentence why the run did not do what was asked for, or None."""
+    if stopped_by:
+        where = f"{state.play}: {state.task}" if state.task else state.play or "the start"
+        return f"interrupted in {where}; nothing of it runs on, and the same command takes it up again"
+    if code and state.failures:
+        return "{host}: {task}: {message}".format(**state.failures[0])
+    if code:
+        return "; ".join(state.errors) or f"ansible-playbook ended with exit code {code}"
+    if request.tags and not state.tasks:
+        return f"no task has one of the tags {', '.join(request.tags)}"
+    return None
+
+
+def perform(request: Request, project: Project) -> tuple[Document, int]:
+    """Do what is asked for; return the document about it and the exit code. Raises Refusal if it can't."""
+    if request.target == "aws":
+        check_credentials()
+    confirm_removal(request)
+    state = project.state(request.target)
+    if request.verb in ("bench", "status") and not (state / "outputs.json").is_file():
+        demo = "`make demo` or " if request.target == "lab" else ""
+        error = f"no {request.target} is up: run {demo}`python runner.py up --target {request.target}`"
+        if request.verb == "bench":
+            raise Refusal(error)
+        return NO_STATUS | {"error": error}, 1
+    if request.verb == "status":
+        # What was seen earlier must not pass for what is.
+        (state / "status.json").unlink(missing_ok=True)
+        outcome, code = execute(request, project)
+        document = project.read(request.target, "status.json") or NO_STATUS | {
+            "error": "no status was written"
+        }
+        if outcome["error"]:
+            document |= {"healthy": False, "error": outcome["error"]}
+        return document, code or int(document.get("healthy") is not True)
+    before = project.read(request.target, "benchmark/latest.json")
+    document, code = execute(request, project)
+    if request.verb == "up":
+        document["endpoints"] = project.read(request.target, "outputs.json").get("endpoints", {})
+    if request.verb == "bench":
+        # Nor may an earlier benchmark pass for one that failed, or was only a check.
+        latest = project.read(request.target, "benchmark/latest.json")
+        document["benchmark"] = latest if latest != before else None
+    return document, code
+
+
+def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> list[str]:
+    """Return rows of equal length as aligned lines, numbers at the right of their column."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        pairs = zip(row, widths, strict=True)
+        lines.append(indent + "  ".join(c.rjust(w) if c.isdigit() else c.ljust(w) for c, w in pairs).rstrip())
+    return lines
+
+
+def report(document: Document, table: str) -> list[str]:
+    """Return the document of up, bench or down for people; `table` is the benchmark's."""
+    lines = columns(
+        [("host", *COUNTERS), *((host, *counts.values()) for host, counts in document["hosts"].items())], ""
+    )
+    lines += [
+        "",
+        "Slowest tasks:",
+        *columns((f"{one['seconds']:6.1f} s", one["task"]) for one in document["slowest"]),
+    ]
+    for one in document["failures"]:
+        lines += [
+            "",
+            f"Failed: {one['host']}: {one['task']}",
+            *(f"  {line}" for line in lines_of(one["message"])),
+        ]
+    if document.get("endpoints"):
+        lines += ["", "Endpoints:", *columns(document["endpoints"].items())]
+    if document.get("benchmark"):
+        lines += ["", *table.splitlines()]
+    verdict = "ok" if document["ok"] else f"FAILED: {document['error']}"
+    lines += ["", f"{document['verb']} on {document['target']} after {document['seconds']:.1f} s: {verdict}"]
+    return [*lines, f"Log: {document['log']}"] if document["log"] else lines
+
+
+def status_report(document: Document) -> list[str]:
+    """Return a status document for people: what is a list of records becomes a table."""
+    lines = []
+    for title, found in document.items():
+        if isinstance(found, list) and found and isinstance(found[0], dict):
+            rows = [list(found[0]), *([one.get(name, "") for name in found[0]] for one in found)]
+            lines += [f"{title}:", *columns(rows), ""]
+        elif isinstance(found, dict):
+            lines += [f"{title}:", *columns(found.items()), ""]
+        elif isinstance(found, list):
+            lines += [f"{title}: {', '.join(map(str, found)) or 'none'}", ""]
+    verdict = "healthy" if document.get("healthy") is True else "NOT HEALTHY"
+    return [*lines, f"{verdict}: {document['error']}" if document.get("error") else verdict]
+
+
+def main(argv: Sequence[str], project: Project) -> int:
+    """Carry out a command line, print the outcome, return the exit code."""
+    request = None
+    try:
+        request = parse(argv)
+        document, code = perform(request, project)
+    except (Refusal, KeyboardInterrupt) as stop:
+        error, code = (str(stop), 2) if isinstance(stop, Refusal) else ("interrupted, nothing was done", 130)
+        asked = (
+            {"verb": request.verb, "target": request.target} if request else {"verb": None, "target": None}
+        )
+        if "--json" in argv:
+            print(json.dumps({**asked, "ok": False, "error": error}))
+        else:
+            print(f"runner.py: {error}", file=sys.stderr)
+        return code
+    if request.json:
+        print(json.dumps(document, indent=2))
+    elif request.verb == "status":
+        print("\n".join(status_report(document)))
+    else:
+        table = project.state(request.target) / "benchmark" / "latest.txt"
+        print("\n".join(report(document, table.read_text(encoding="utf-8") if table.exists() else "")))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Project(Path(__file__).resolve().parent)))
