@@ -200,7 +200,10 @@ def private_file(path: Path) -> TextIO:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell the user: a play, task, failure, warning or message, and when (in seconds)."""
+    """Something to tell the user, and when (in seconds).
+
+    Kinds: play (begins), played, task (both ended), failure, warning, message.
+    """
 
     kind: str
     text: str
@@ -208,7 +211,7 @@ class Notice:
 
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-_WARNING = re.compile(r"^\[((?:DEPRECATION )?WARNING)\]:\s*(.+)", re.MULTILINE)
+_WARNING = re.compile(r"^\[((?:DEPRECATION )?WARNING)\]:\s*(.+?)\s*$", re.MULTILINE)
 _ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR[!:]|ansible-playbook: error:)\s*(.+)")
 
 
@@ -256,18 +259,19 @@ class RunState:
     _counted: defaultdict[str, Counter[str]] = field(default_factory=_counters)
     _in_task: Counter[str] = field(default_factory=Counter)
     _task_at: float = 0.0
+    _play_at: float = 0.0
     _said: set[str] = field(default_factory=set)
 
     def fold(self, event: Event) -> list[Notice]:
         """Take in one event and return what the user should be told of it."""
-        kind, data, stdout = event["event"], event.get("event_data") or {}, event.get("stdout") or ""
+        kind, data, stdout = event.get("event"), event.get("event_data") or {}, event.get("stdout") or ""
         at = (datetime.fromisoformat(event["created"]) - self.started).total_seconds()
         said: list[tuple[str, object]] = [("warning", text) for text in self._new_warnings(stdout)]
         if kind in ("verbose", "error"):
             self._remember_error(stdout)
         elif kind in ("playbook_on_play_start", "playbook_on_task_start", "playbook_on_stats"):
-            said += self._close_task(at)
-            said += self._open(kind, data)
+            said += self._close(kind, at)
+            said += self._open(kind, data, at)
         elif kind == "runner_on_start":
             self.doing[data["host"]] = "running"
         elif kind == "runner_on_file_diff":
@@ -278,6 +282,10 @@ class RunState:
             said += self._count("ignored" if data.get("ignore_errors") else kind[len("runner_on_") :], data)
         texts = [(about, "\n".join(lines_of(what))) for about, what in said]
         return [Notice(about, text, at) for about, text in texts if text.strip()]
+
+    def elapsed(self) -> float:
+        """Return the seconds since the start, by the clock."""
+        return (datetime.now(UTC) - self.started).total_seconds()
 
     def hosts(self) -> dict[str, dict[str, int]]:
         """Return the counters of each host under Ansible's own names."""
@@ -298,28 +306,39 @@ class RunState:
             elif line.startswith("Origin: ") and self.errors:
                 self.errors[-1] += f" ({line[len('Origin: ') :]})"
 
-    def _close_task(self, at: float) -> list[tuple[str, object]]:
-        name, counts, self.task, self.doing = self.task, self._in_task, "", {}
-        began, self._task_at, self._in_task = self._task_at, at, Counter()
-        if not name:
-            return []
-        self.tasks.append((round(at - began, 1), name))
-        return [("task", " ".join([name, "...", *(f"{key}={counts[key]}" for key in counts)]))]
+    def _close(self, kind: str, at: float) -> list[tuple[str, object]]:
+        """End the task that ran until now and, unless it goes on with its next task, the play."""
+        said: list[tuple[str, object]] = []
+        if self.task:
+            self.tasks.append((round(at - self._task_at, 1), self.task))
+            counts = " ".join(f"{name}={number}" for name, number in self._in_task.items())
+            said.append(("task", f"{self.task} ... {counts}"))
+        if self.play and kind != "playbook_on_task_start":
+            said.append(("played", f"{at - self._play_at:7.1f}s  {self.play}"))
+            self.play = ""
+        self.task, self.doing = "", {}
+        return said
 
-    def _open(self, kind: str, data: Event) -> list[tuple[str, object]]:
+    def _open(self, kind: str, data: Event, at: float) -> list[tuple[str, object]]:
         if kind == "playbook_on_play_start":
-            self.play = data["name"]
+            self.play, self._play_at = data["name"], at
             return [("play", self.play)]
         if kind == "playbook_on_task_start":
             role = data.get("role", "").rpartition(".")[2]
             self.task = f"{role} : {data['task']}" if role else data["task"]
+            self._task_at, self._in_task = at, Counter()
             return []
         # The playbook's own totals know more than the events: includes count, rescued failures don't.
         for host in data["processed"]:
             totals = {**data, "unreachable": data["dark"], "failed": data["failures"]}
             self._settled[host].update({name: totals[name].get(host, 0) for name in COUNTERS})
         self._counted.clear()
-        self.failures = [one for one in self.failures if one["host"] in {**data["failures"], **data["dark"]}]
+        left = Counter[str](data["failures"]) + Counter[str](data["dark"])
+        for index in reversed(range(len(self.failures))):
+            if not left[self.failures[index]["host"]]:
+                del self.failures[index]
+            else:
+                left[self.failures[index]["host"]] -= 1
         return []
 
     def _debug(self, data: Event) -> list[tuple[str, object]]:
@@ -350,7 +369,6 @@ class Progress:
 
     def __init__(self, state: RunState, live: bool) -> None:
         self.state = state
-        self._play: Notice | None = None
         # Redrawn by us only: a thread of its own would read the state while an event changes it.
         still: dict[str, Any] = dict.fromkeys(("auto_refresh", "redirect_stdout", "redirect_stderr"), False)
         screen = Console(stderr=True)
@@ -358,30 +376,23 @@ class Progress:
             Live(console=screen, get_renderable=self._render, transient=True, **still) if live else None
         )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> None:
         if self._live:
             self._live.start()
-        return self
 
     def __exit__(self, *_error: object) -> None:
         if self._live:
-            self.show(Notice("play", "", self._now()))
             self._live.stop()
 
     def show(self, notice: Notice) -> None:
         """Tell the user."""
-        if not self._live:
+        if self._live and notice.kind not in ("play", "task"):
+            style = {"failure": "bold red", "warning": "yellow", "played": "bold"}.get(notice.kind, "")
+            self._live.console.print(Text(notice.text, style), soft_wrap=True)
+        elif not self._live and notice.kind != "played":
             mark = {"play": "PLAY ", "failure": "FAILED ", "message": "  "}.get(notice.kind, "")
             text = (mark + notice.text).replace("\n", "\n" + " " * 12)
             print(f"[{notice.at:6.1f}s] {text}", file=sys.stderr, flush=True)
-        elif notice.kind == "play":
-            if self._play:
-                took = notice.at - self._play.at
-                self._live.console.print(Text(f"{took:7.1f}s  {self._play.text}", "bold"))
-            self._play = notice
-        elif notice.kind != "task":
-            style = {"failure": "bold red", "warning": "yellow"}.get(notice.kind, "")
-            self._live.console.print(Text(notice.text, style))
         self.refresh()
 
     def refresh(self) -> None:
@@ -389,18 +400,17 @@ class Progress:
         if self._live:
             self._live.refresh()
 
-    def _now(self) -> float:
-        return (datetime.now(UTC) - self.state.started).total_seconds()
-
     def _render(self) -> Group:
-        styles = {"running": "cyan", "ok": "green", "changed": "yellow", "skipped": "dim"}
+        state, styles = self.state, {"running": "cyan", "ok": "green", "changed": "yellow", "skipped": "dim"}
+        where = f"{state.play}: {state.task}" if state.task else state.play or "ansible-playbook"
         hosts = Table.grid(padding=(0, 2))
-        for host, doing in self.state.doing.items():
+        for host, doing in state.doing.items():
             hosts.add_row("       ", host, Text(doing, styles.get(doing, "bold red")))
-        total = sum((Counter(counts) for counts in self.state.hosts().values()), Counter[str]())
-        where = Text(f"{self._now():7.1f}s  {self.state.play}: {self.state.task}", "bold")
+        total = sum((Counter(counts) for counts in state.hosts().values()), Counter[str]())
+        counted = "  ".join(f"{name} {total[name]}" for name in COUNTERS)
+        rows = [hosts] if state.doing else []
         return Group(
-            where, hosts, Text("  ".join(["        ", *(f"{n} {total[n]}" for n in COUNTERS)]), "dim")
+            Text(f"{state.elapsed():7.1f}s  {where}", "bold"), *rows, Text(" " * 10 + counted, "dim")
         )
 
 
@@ -412,8 +422,9 @@ class Interrupt:
     below us. What detached itself before (ssh's shared connections, the lab's services) is left alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.signal = 0
+        self._tell = tell
         self._times = 0
         self._asked_at = 0.0
         self._noted: dict[int, int] = {}
@@ -430,6 +441,7 @@ class Interrupt:
         ours = self.note_processes()
         if not self._asked_at:
             self._asked_at = time.monotonic()
+            self._tell("interrupted: ansible-playbook is stopping; once more kills it")
             for pid in ours:
                 os.kill(pid, signal.SIGINT)
         return self._times > 1 or time.monotonic() - self._asked_at > GRACE_SECONDS
@@ -505,12 +517,14 @@ def play(
 def execute(request: Request, project: Project) -> tuple[Document, int]:
     """Run the playbooks; return the document about it and the exit code. Raises Refusal without a state."""
     run = project.new_run(request.target, request.verb)
-    state, interrupt, code = RunState(datetime.now(UTC)), Interrupt(), 0
-    live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    with private_file(run / "ansible.log") as log, contextlib.ExitStack() as stack:
+    state, code, before = RunState(datetime.now(UTC)), 0, 0
+    progress = Progress(state, live=sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb")
+    interrupt = Interrupt(lambda text: progress.show(Notice("warning", text, state.elapsed())))
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(private_file(run / "ansible.log"))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             stack.callback(signal.signal, number, signal.signal(number, interrupt.caught))
-        progress = stack.enter_context(Progress(state, live))
+        stack.enter_context(progress)
 
         def take(event: Event) -> bool:
             if event.get("stdout"):
@@ -524,17 +538,20 @@ def execute(request: Request, project: Project) -> tuple[Document, int]:
             return interrupt.pending()
 
         for arguments in command_lines(request):
+            before = len(state.tasks)
             code = play(project.root, arguments, interrupt, take, poll)
             if code or interrupt.signal:
                 break
-    error = what_went_wrong(request, state, code, interrupt.signal)
+    error = what_went_wrong(state, code, interrupt.signal)
+    if not error and request.tags and not state.tasks[before:]:
+        error = f"no task has one of the tags {', '.join(request.tags)}"
     document: Document = {
         "verb": request.verb,
         "target": request.target,
         "ok": error is None,
         "error": error,
         "check": request.check,
-        "seconds": round((datetime.now(UTC) - state.started).total_seconds(), 1),
+        "seconds": round(state.elapsed(), 1),
         "hosts": state.hosts(),
         "changed": any(counts["changed"] for counts in state.hosts().values()),
         "slowest": [{"task": task, "seconds": took} for took, task in sorted(state.tasks, reverse=True)[:5]],
@@ -542,20 +559,21 @@ def execute(request: Request, project: Project) -> tuple[Document, int]:
         # Removing a target may have removed this, too.
         "log": str(run / "ansible.log") if run.is_dir() else None,
     }
+    if run.is_dir():
+        with private_file(run / "result.json") as kept:
+            json.dump(document, kept, indent=2)
     return document, 128 + interrupt.signal if interrupt.signal else int(error is not None)
 
 
-def what_went_wrong(request: Request, state: RunState, code: int, stopped_by: int) -> str | None:
+def what_went_wrong(state: RunState, code: int, stopped_by: int) -> str | None:
     """Return in one sentence why the run did not do what was asked for, or None."""
     if stopped_by:
         where = f"{state.play}: {state.task}" if state.task else state.play or "the start"
-        return f"interrupted in {where}; nothing of it runs on, and the same command takes it up again"
+        return f"interrupted in {where}; nothing of it is left running, the same command takes it up again"
     if code and state.failures:
         return "{host}: {task}: {message}".format(**state.failures[0])
     if code:
         return "; ".join(state.errors) or f"ansible-playbook ended with exit code {code}"
-    if request.tags and not state.tasks:
-        return f"no task has one of the tags {', '.join(request.tags)}"
     return None
 
 
@@ -575,9 +593,8 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
         # What was seen earlier must not pass for what is.
         (state / "status.json").unlink(missing_ok=True)
         outcome, code = execute(request, project)
-        document = project.read(request.target, "status.json") or NO_STATUS | {
-            "error": "no status was written"
-        }
+        unknown = NO_STATUS | {"error": "no status was written"}
+        document = project.read(request.target, "status.json") or unknown
         if outcome["error"]:
             document |= {"healthy": False, "error": outcome["error"]}
         return document, code or int(document.get("healthy") is not True)
@@ -605,20 +622,13 @@ def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> list[str]:
 
 def report(document: Document, table: str) -> list[str]:
     """Return the document of up, bench or down for people; `table` is the benchmark's."""
-    lines = columns(
-        [("host", *COUNTERS), *((host, *counts.values()) for host, counts in document["hosts"].items())], ""
-    )
-    lines += [
-        "",
-        "Slowest tasks:",
-        *columns((f"{one['seconds']:6.1f} s", one["task"]) for one in document["slowest"]),
-    ]
+    hosts = ((host, *counts.values()) for host, counts in document["hosts"].items())
+    lines = columns([("host", *COUNTERS), *hosts], "")
+    lines += ["", "Slowest tasks:"] if document["slowest"] else []
+    lines += columns((f"{one['seconds']:6.1f} s", one["task"]) for one in document["slowest"])
     for one in document["failures"]:
-        lines += [
-            "",
-            f"Failed: {one['host']}: {one['task']}",
-            *(f"  {line}" for line in lines_of(one["message"])),
-        ]
+        text = [f"  {line}" for line in lines_of(one["message"])]
+        lines += ["", f"Failed: {one['host']}: {one['task']}", *text]
     if document.get("endpoints"):
         lines += ["", "Endpoints:", *columns(document["endpoints"].items())]
     if document.get("benchmark"):
@@ -651,11 +661,9 @@ def main(argv: Sequence[str], project: Project) -> int:
         document, code = perform(request, project)
     except (Refusal, KeyboardInterrupt) as stop:
         error, code = (str(stop), 2) if isinstance(stop, Refusal) else ("interrupted, nothing was done", 130)
-        asked = (
-            {"verb": request.verb, "target": request.target} if request else {"verb": None, "target": None}
-        )
+        verb, target = (request.verb, request.target) if request else (None, None)
         if "--json" in argv:
-            print(json.dumps({**asked, "ok": False, "error": error}))
+            print(json.dumps({"verb": verb, "target": target, "ok": False, "error": error}))
         else:
             print(f"runner.py: {error}", file=sys.stderr)
         return code

@@ -8,7 +8,7 @@ module: pgbouncer_userlist
 short_description: Manage the users that PgBouncer lets in
 version_added: 0.1.0
 description:
-  - Writes PgBouncer's userlist, the file that its setting C(auth_file) names, from passwords or from ready verifiers.
+  - Writes PgBouncer's userlist (the file named by C(auth_file)) from passwords or ready verifiers.
   - The file is managed as a whole. Users that are not listed are removed, and so are comments.
   - No password is written as plain text.
   - PgBouncer reads the file again when it is reloaded (C(RELOAD) on its console, or SIGHUP).
@@ -27,22 +27,23 @@ options:
     suboptions:
       name:
         description:
-          - Name of the role, as in PostgreSQL. Double quotes in it count twice towards the 127 bytes that PgBouncer
-            reads of a name.
+          - Name of the role, as in PostgreSQL.
+          - At most 127 bytes in UTF-8, where a double quote counts twice.
         type: str
         required: true
       password:
         description:
           - The password, without line breaks. It is stored as O(encryption) says.
-          - A SCRAM-SHA-256 entry that fits the password and O(scram_iterations) already is left as it is. A new one
-            gets a random salt, so that it differs from the verifier of the same password in PostgreSQL. That is
-            enough to log in to PgBouncer, but to be passed on to PostgreSQL a user needs O(users[].verifier).
+          - A SCRAM-SHA-256 entry that already fits the password and O(scram_iterations) is left as it is.
+          - A new one gets a random salt, so it differs from PostgreSQL's verifier of the same password.
+            That is enough to log in to PgBouncer, but not for PgBouncer to log in to PostgreSQL as this
+            user. For that give O(users[].verifier).
         type: str
       verifier:
         description:
-          - The verifier that PostgreSQL holds for the role in C(pg_authid.rolpassword). It is written as it is.
-          - Either C(md5) and 32 lower-case hexadecimal digits, or C(SCRAM-SHA-256$) and what follows. Which of them
-            is independent of O(encryption).
+          - The verifier that PostgreSQL holds for the role in C(pg_authid.rolpassword), written as it is.
+          - Either C(md5) and 32 lower-case hexadecimal digits, or C(SCRAM-SHA-256$) and what follows,
+            whatever O(encryption) says.
         type: str
   encryption:
     description: How passwords are stored.
@@ -98,9 +99,9 @@ EXAMPLES = r"""
 
 - name: Verifiers of PostgreSQL are read
   community.postgresql.postgresql_query:
-    query: SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY (%(names)s) AND rolpassword IS NOT NULL
-    named_args:
-      names: [myuser, reporting]
+    query: >-
+      SELECT rolname AS name, rolpassword AS verifier FROM pg_authid
+      WHERE rolcanlogin AND rolpassword IS NOT NULL
   become: true
   become_user: postgres
   no_log: true
@@ -108,8 +109,7 @@ EXAMPLES = r"""
 
 - name: Users are passed on to PostgreSQL, which needs its own verifiers
   pooled.postgres.pgbouncer_userlist:
-    users: >-
-      {{ verifiers.query_result | json_query('[].{name: rolname, verifier: rolpassword}') }}
+    users: "{{ verifiers.query_result }}"
   notify: Reload PgBouncer
 
 - name: Old clients find MD5 entries
@@ -169,14 +169,15 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     """Bring the userlist into the wanted state, or in check mode foresee it, and return the result."""
     params = module.params
     users = userlist.check_users(params["users"])
-    scram.check_iterations(params["scram_iterations"])
+    userlist.check_iterations(params["scram_iterations"])
     current = api.read_userlist(params["path"])
     if not module.check_mode:
         api.check_writable(module)
 
     before = None if current is None else current.decode(errors="replace")
     old_entries = userlist.parse(before or "")
-    new_entries = userlist.wanted_entries(users, old_entries, params["encryption"], params["scram_iterations"])
+    iterations = params["scram_iterations"]
+    new_entries = userlist.wanted_entries(users, old_entries, params["encryption"], iterations)
     after = userlist.render(new_entries)
     changes = userlist.compare(old_entries, new_entries)
 

@@ -30,7 +30,7 @@ def read_userlist(path: str) -> bytes | None:
         raise UserlistFileError(f"Failed to read {path}: the path is relative; give one that begins with /")
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise UserlistFileError(f"Failed to read {path}: it is not a plain file; move it away or give another path")
+            raise UserlistFileError(f"Failed to read {path}: it is not a plain file; give another path")
         return Path(path).read_bytes()
     except FileNotFoundError:
         return None
@@ -54,7 +54,8 @@ def check_writable(module: AnsibleModule) -> None:
         )
     for name in unknown_accounts(module):
         raise UserlistFileError(
-            f"Failed to write {path}: this host has no {name} {module.params[name]!r}; create it first or give another"
+            f"Failed to write {path}: this host has no {name} {module.params[name]!r};"
+            " create it first or give another"
         )
 
 
@@ -77,16 +78,18 @@ def write_userlist(module: AnsibleModule, content: bytes) -> None:
         # Flags such as "immutable" would forbid the move; set_attributes gives them to the file in place.
         module.set_fs_attributes_if_different({**attributes, "attributes": None}, False)
         # The old file's attributes are not wanted: it may have been readable by all.
-        module.atomic_move(temporary, path, unsafe_writes=module.params["unsafe_writes"], keep_dest_attrs=False)
+        unsafe_writes = module.params["unsafe_writes"]
+        module.atomic_move(temporary, path, unsafe_writes=unsafe_writes, keep_dest_attrs=False)
     except Exception as error:  # atomic_move raises a bare Exception
-        raise UserlistFileError(f"Failed to write {path}: {error}") from error
+        cause = getattr(error, "strerror", None) or error
+        raise UserlistFileError(f"Failed to write {path}: {cause}") from error
 
 
 def set_attributes(module: AnsibleModule, diff: dict[str, Any] | None = None) -> bool:
     """Give the file the wanted owner, group, mode and so on, and return whether any of them differed.
 
-    ``diff`` receives what differs, in the keys ``before`` and ``after``. In check mode an account that is still to
-    be created counts as different.
+    ``diff`` receives what differs, in the keys ``before`` and ``after``. In check mode an account that is
+    still to be created counts as different.
     """
     attributes = module.load_file_common_arguments(module.params)
     unknown = unknown_accounts(module)

@@ -8,8 +8,8 @@ class PgbouncerError(Exception):
     """Base of all; its text is a whole message, ``Failed to <verb> <object>: <cause>``, free of secrets."""
 
 
-class InvalidUsersError(PgbouncerError):
-    """The wanted users can't be written as they are given. Nothing was touched."""
+class InvalidInputError(PgbouncerError):
+    """The wanted users can't be written as they were given. Nothing has been touched."""
 
 
 class UserlistFileError(PgbouncerError):

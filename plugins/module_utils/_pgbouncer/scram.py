@@ -54,10 +54,10 @@ class Verifier(NamedTuple):
 def prepared(password: str) -> bytes:
     """Return the bytes that PostgreSQL hashes for a password: SASLprep's result, or the password as it is.
 
-    Follows ``pg_saslprep`` of PostgreSQL's ``src/common/saslprep.c``, which leaves ASCII alone, maps
-    U+200B to a space, and tests the characters before normalising them; where it refuses, PostgreSQL hashes
-    the raw bytes. ``community.postgresql`` has a SASLprep too, but it keeps to the RFC's order: it differs for
-    483 of all characters between two ASCII letters (U+1D2C is one), and such a user could not log in.
+    Follows ``pg_saslprep`` of PostgreSQL's ``src/common/saslprep.c``, which leaves ASCII alone, maps U+200B
+    to a space, and tests the characters before it normalises them; where it refuses, PostgreSQL hashes the
+    raw bytes. The SASLprep of ``community.postgresql`` keeps to the RFC's order instead, so that it differs
+    for 483 characters (tried with all, each between two ASCII letters), and their users could not log in.
 
     Raises UnicodeEncodeError if the password holds a lone surrogate.
     """

@@ -2,8 +2,8 @@
 """PgBouncer's userlist (``auth_file``): what is in it, what should be, and the difference.
 
 Pure: nothing here reads or writes a file. The format is that of PgBouncer's ``src/loader.c``
-(``load_auth_file``, ``find_quote``, ``copy_quoted``; the same from 1.16 to 1.25): two fields in double quotes,
-a double quote inside a field doubled, no other escapes, ``;`` begins a comment line.
+(``load_auth_file``, ``find_quote``, ``copy_quoted``; the same from 1.16 to 1.25): two fields in double
+quotes, a double quote inside a field doubled, no other escapes, ``;`` begins a comment line.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import InvalidUsersError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import InvalidInputError
 
 MAX_NAME_BYTES = 127
-"""``MAX_USERNAME`` less its terminator. PgBouncer counts the bytes as quoted, and reads nothing after a longer one."""
+"""``MAX_USERNAME`` less its terminator, in bytes as quoted. PgBouncer reads nothing after a longer name."""
 
 MAX_VERIFIER_BYTES = 512
-"""The most that PostgreSQL 18 stores (``MAX_ENCRYPTED_PASSWORD_LEN``); PgBouncer reads 995 (1.16) and more."""
+"""The most that PostgreSQL 18 stores (``MAX_ENCRYPTED_PASSWORD_LEN``). PgBouncer reads 995 and more."""
 
 MD5 = "MD5"
 SCRAM = "SCRAM-SHA-256"
@@ -54,8 +54,8 @@ class Changes(NamedTuple):
 def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
     """Return the users of a task, sorted by name.
 
-    ``users`` are dictionaries with the keys ``name``, ``password`` and ``verifier``; a value of None is one that
-    was not given. Raises InvalidUsersError, which tells the first ten problems, if any can't be written.
+    ``users`` are dictionaries with the keys ``name``, ``password`` and ``verifier``; a value of None is one
+    that was not given. Raises InvalidInputError, which tells the first ten problems, if any can't be written.
     """
     problems = []
     first_index: dict[str, int] = {}
@@ -76,8 +76,17 @@ def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
     if problems:
         shown = "; ".join(problems[:_PROBLEMS_SHOWN])
         more = len(problems) - _PROBLEMS_SHOWN
-        raise InvalidUsersError(f"Failed to accept users: {shown}{f'; and {more} more' if more > 0 else ''}")
+        raise InvalidInputError(f"Failed to accept users: {shown}{f'; and {more} more' if more > 0 else ''}")
     return sorted(checked)
+
+
+def check_iterations(iterations: int) -> None:
+    """Raise InvalidInputError if PostgreSQL could not have a verifier with so many PBKDF2 iterations."""
+    if not 1 <= iterations <= scram.MAX_ITERATIONS:
+        raise InvalidInputError(
+            f"Failed to accept scram_iterations: {iterations} is not between 1 and {scram.MAX_ITERATIONS};"
+            f" PostgreSQL's default is {scram.DEFAULT_ITERATIONS}"
+        )
 
 
 def parse(text: str) -> dict[str, str]:
@@ -126,9 +135,9 @@ def wanted_entries(
 ) -> dict[str, str]:
     """Return the secrets that the users should have, by name.
 
-    ``encryption`` is ``md5`` or ``scram-sha-256`` and says, like ``iterations``, how passwords are stored; ready
-    verifiers stay what they are. ``current`` is what the file holds: a SCRAM verifier there that fits both the
-    password and the iterations is kept, since a new salt would part it from PostgreSQL's.
+    ``encryption`` is ``md5`` or ``scram-sha-256`` and says, like ``iterations``, how passwords are stored;
+    ready verifiers stay what they are. ``current`` is what the file holds: a SCRAM verifier there that fits
+    both the password and the iterations is kept, since a new salt would part it from PostgreSQL's.
     """
 
     def entry(user: User) -> tuple[str, str]:
@@ -196,8 +205,8 @@ def _name_problem(name: str) -> str | None:
     size = len(quote(name).encode()) - 2
     if size > MAX_NAME_BYTES:
         return (
-            f'its name, "{name[:20]}...", takes {size} bytes as quoted and PgBouncer reads at most {MAX_NAME_BYTES};'
-            " rename the role"
+            f'its name, "{name[:20]}...", takes {size} bytes as quoted and PgBouncer reads at most'
+            f" {MAX_NAME_BYTES}; rename the role"
         )
     return None
 

@@ -1,0 +1,38 @@
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters on users, passwords and connection budgets: the roles' thinking, outside of Jinja."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.pooled.postgres.plugins.module_utils._site import model
+
+
+def password_verifier(password: str, name: str, current: str | None, encryption: str) -> str:
+    """Return the verifier that a user's password should be stored as; see the model."""
+    try:
+        return model.password_verifier(str(password), name, current, encryption)
+    except ValueError as exc:
+        raise AnsibleFilterError(f"Failed to make the verifier of user {name}: {exc}") from exc
+
+
+def connection_budget(inputs: dict[str, int]) -> dict[str, Any]:
+    """Return ``needed``, ``granted`` and ``arithmetic``; see the model for the inputs."""
+    return model.connection_budget(**inputs)._asdict()
+
+
+class FilterModule:
+    """Filters of the roles."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "connection_budget": connection_budget,
+            "password_verifier": password_verifier,
+            "user_grants": model.user_grants,
+            "user_problems": model.user_problems,
+            "userlist_entries": model.userlist_entries,
+        }

@@ -1,0 +1,370 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs pgbench and looks at its tables."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import model
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InterruptedRunError,
+    InvalidInputError,
+    LogError,
+    PgbenchError,
+)
+
+try:
+    import psycopg2
+    from psycopg2 import extensions
+except ImportError:
+    psycopg2 = None
+
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_STDOUT = 1
+_LONGEST_WAIT = 1.0  # seconds
+
+
+class _TimedOutError(Exception):
+    """The time is over."""
+
+
+class _Session(NamedTuple):
+    """A private directory, the environment that goes with it, and the time for all that is done in it."""
+
+    directory: Path
+    environment: dict[str, str]
+    watch: _Watch
+
+
+class _Completed(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class _Watch:
+    """Waits for file descriptors, but neither beyond a time nor for a result that nobody will read.
+
+    ``reader`` is the descriptor that the result will be written to. When Ansible is stopped it closes the SSH
+    channel, and sshd its end of the module's standard output; no signal tells the module.
+    """
+
+    def __init__(self, timeout: float, reader: int) -> None:
+        self._deadline = time.monotonic() + timeout
+        self._reader = reader
+
+    def ready(self, events: Mapping[int, int]) -> set[int]:
+        """Return those descriptors that have one of their events or were closed; after a second, none.
+
+        Raises _TimedOutError or InterruptedRunError.
+        """
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise _TimedOutError
+        poller = select.poll()
+        for descriptor, mask in events.items():
+            poller.register(descriptor, mask)
+        poller.register(self._reader, 0)  # POLLERR and POLLHUP are always reported
+        ready = {descriptor for descriptor, _ in poller.poll(min(remaining, _LONGEST_WAIT) * 1000)}
+        if self._reader in ready:
+            raise InterruptedRunError("Failed to run pgbench: nobody waits for the result any more")
+        return ready
+
+
+def find_executable(path: str | None) -> str:
+    """Return ``path`` if it can be executed; without it pgbench of PATH, or the newest that Debian has.
+
+    Raises PgbenchError if there is none.
+    """
+    found = shutil.which(path or "pgbench")
+    if found:
+        return str(Path(found).absolute())
+    if path:
+        raise PgbenchError(f"Failed to find pgbench: {path} is no executable file. Correct executable")
+    installed = {
+        int(candidate.parts[-3]): candidate
+        for candidate in Path("/usr/lib/postgresql").glob("*/bin/pgbench")
+        if candidate.parts[-3].isdecimal()
+    }
+    if not installed:
+        raise PgbenchError(
+            "Failed to find pgbench: it is neither on PATH nor in /usr/lib/postgresql. "
+            "Install it, in Debian from the package of the server such as postgresql-17, or set executable"
+        )
+    return str(installed[max(installed)])
+
+
+def initialise(
+    target: model.Target,
+    scale: int,
+    *,
+    executable: str | None,
+    timeout: int,
+    directory: str,
+    check_mode: bool = False,
+    reader: int = _STDOUT,
+) -> dict[str, Any]:
+    """Create and fill pgbench's tables unless they are there for ``scale``, and return both states.
+
+    ``timeout`` is in seconds, ``directory`` is where temporary files go, ``reader`` the file descriptor whose
+    end stops everything. In check mode nothing is changed or needed but the database. The result has
+    ``changed``, ``before`` and ``after`` (``model.Tables``) and ``command`` (None if not run). Raises
+    PgbenchError.
+    """
+    model.check_target(target)
+    model.check_scale(scale, timeout)
+    after = model.initialised_tables(scale)
+    with _session(target, timeout, directory, reader) as session:
+        try:
+            before = _read_tables(target, session)
+            if before.are_ready_for(scale):
+                return {"changed": False, "before": before, "after": after, "command": None}
+            if check_mode:
+                return {"changed": True, "before": before, "after": after, "command": None}
+            command = [find_executable(executable), *model.initialise_arguments(target, scale)]
+            completed = _execute(command, session)
+        except _TimedOutError as error:
+            raise PgbenchError(
+                f"Failed to initialise {target}: not done after {timeout} s. Look for locks, or raise timeout"
+            ) from error
+    if completed.returncode != 0:
+        raise PgbenchError(f"Failed to initialise {target}: {model.explain(completed.stderr)}")
+    return {"changed": True, "before": before, "after": after, "command": shlex.join(command)}
+
+
+def run(
+    target: model.Target,
+    workload: model.Workload,
+    *,
+    executable: str | None,
+    timeout: int,
+    directory: str,
+    reader: int = _STDOUT,
+) -> dict[str, Any]:
+    """Run pgbench; return ``run`` and ``details`` (see model.run_result), ``command``, ``stdout``, ``warning``.
+
+    A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
+    ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about
+    35 bytes for each, ``reader`` the file descriptor whose end stops everything. Raises PgbenchError if
+    pgbench can't be started as asked, or was interrupted.
+    """
+    model.check_target(target)
+    model.check_workload(workload, timeout)
+    command = [find_executable(executable), *model.run_arguments(target, workload)]
+    latencies: Mapping[int, int] = {}
+    stdout, warning = "", None
+    with _session(target, timeout, directory, reader) as session:
+        if workload.script_content is not None:
+            script = workload.script_content.encode(errors="surrogateescape")
+            (session.directory / model.SCRIPT_FILE).write_bytes(script)
+        figures = model.parse_output("")
+        try:
+            completed = _execute(command, session, workload.open_files)
+        except _TimedOutError:
+            error: str | None = (
+                f"not done after {timeout} s, so pgbench was killed. Look for locks, or raise timeout"
+            )
+        else:
+            stdout = completed.stdout
+            figures = model.parse_output(stdout)
+            error = model.run_error(completed.returncode, completed.stderr, figures)
+            warning = None if error else model.run_warning(completed.stderr)
+        if figures["transactions"]:
+            try:
+                latencies = model.read_log(_lines(session.directory.glob(f"{model.LOG_PREFIX}.*")))
+                error = error or model.log_error(workload, figures, sum(latencies.values()))
+            except LogError as damage:
+                error = error or str(damage)
+    result = model.run_result(workload, figures, latencies, error)
+    return {**result, "command": shlex.join(command), "stdout": stdout, "warning": warning}
+
+
+def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
+    for path in paths:
+        with path.open("rb") as file:
+            yield from file
+
+
+@contextmanager
+def _session(target: model.Target, timeout: float, parent: str, reader: int) -> Iterator[_Session]:
+    with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="pgbench-", dir=parent) as directory:
+        # Nothing of the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and the
+        # files in the home directory (.pgpass, .pg_service.conf, .postgresql) would lead elsewhere than the
+        # task says.
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, "LC_ALL": "C"}
+        if target.password is not None:
+            path = Path(directory) / "passfile"
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(model.password_file(target.password))
+            environment["PGPASSFILE"] = str(path)
+        yield _Session(Path(directory), environment, _Watch(timeout, reader))
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    def interrupt(number: int, _frame: object) -> None:
+        for each in _SIGNALS:  # once is enough; cleaning up is not to be disturbed
+            signal.signal(each, signal.SIG_IGN)
+        raise InterruptedRunError(f"Failed to run pgbench: stopped by {signal.Signals(number).name}")
+
+    previous = {each: signal.signal(each, interrupt) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def _execute(command: list[str], session: _Session, open_files: int = 0) -> _Completed:
+    """Run a command to its end in the session's directory and environment.
+
+    Its process group is killed if it does not come to its end. Raises _TimedOutError, InterruptedRunError,
+    InvalidInputError if it may not open that many files, and PgbenchError if it can't be started.
+    """
+    limits = _file_limits(open_files)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=session.directory,
+            env=session.environment,
+            start_new_session=True,  # no terminal to ask for a password on, and one group to kill
+            preexec_fn=_child_setup(limits),  # noqa: PLW1509 - a module has one thread
+        )
+    except OSError as error:
+        raise PgbenchError(f"Failed to start {command[0]}: {error.strerror}") from error
+    with process:
+        try:
+            stdout, stderr = _collect(process, session.watch)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return _Completed(process.returncode, stdout, stderr)
+
+
+def _collect(process: subprocess.Popen[bytes], watch: _Watch) -> tuple[str, str]:
+    received = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe}
+    open_pipes = dict.fromkeys(received, select.POLLIN)
+    while open_pipes:
+        ready = watch.ready(open_pipes)
+        if not ready and process.poll() is not None:
+            break  # something that a script started in the background holds on to them
+        for descriptor in ready:
+            data = os.read(descriptor, 65536)
+            received[descriptor] += data
+            if not data:
+                del open_pipes[descriptor]
+    stdout, stderr = (data.decode(errors="replace") for data in received.values())
+    return stdout, stderr
+
+
+def _file_limits(needed: int) -> tuple[int, int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise InvalidInputError(
+            f"Failed to run pgbench: so many clients need {needed} open files, and the limit is {hard}. "
+            "Use fewer clients, or raise the hard limit of open files (ulimit -Hn)"
+        )
+    # Up to version 17 pgbench gives up at the soft limit, which systemd and PAM leave at 1024.
+    return (soft if soft == resource.RLIM_INFINITY else max(soft, needed)), hard
+
+
+def _child_setup(limits: tuple[int, int]) -> Callable[[], None]:
+    libc = ctypes.CDLL(None)
+
+    def setup() -> None:
+        # For the one end of the module that it can't clean up after: SIGKILL.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    return setup
+
+
+# --- The tables -----------------------------------------------------------------------------------------
+
+_TABLES_QUERY = """
+SELECT name, EXISTS (SELECT FROM pg_catalog.pg_index
+                     WHERE indrelid = to_regclass(name) AND indisprimary AND indisvalid)
+FROM unnest(%s) AS name
+WHERE to_regclass(name) IS NOT NULL
+"""
+
+
+def _read_tables(target: model.Target, session: _Session) -> model.Tables:
+    if psycopg2 is None:
+        raise PgbenchError(
+            f"Failed to read the tables of {target}: {sys.executable} has no psycopg2. "
+            "Install it, in Debian from the package python3-psycopg2"
+        )
+    try:
+        # Asynchronous, as libpq's own waiting heeds neither signals nor, once logged in, any timeout.
+        with _environment(session.environment):
+            connection = psycopg2.connect(
+                host=target.host or None,
+                port=target.port,
+                user=target.user,
+                dbname=target.database,
+                async_=True,
+            )
+        try:
+            _settle(connection, session.watch)
+            found = dict(_query(connection, session.watch, _TABLES_QUERY, (list(model.TABLES),)))
+            scale = None
+            if "pgbench_branches" in found:
+                [(scale,)] = _query(connection, session.watch, "SELECT count(*) FROM pgbench_branches")
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise PgbenchError(f"Failed to read the tables of {target}: {model.explain(str(error))}") from error
+    return model.Tables(
+        present=tuple(name for name in model.TABLES if name in found),
+        keyed=tuple(name for name in model.TABLES if found.get(name)),
+        scale=scale,
+    )
+
+
+def _query(
+    connection: Any, watch: _Watch, query: str, arguments: tuple[Any, ...] = ()
+) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, arguments)
+        _settle(connection, watch)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def _settle(connection: Any, watch: _Watch) -> None:
+    waits = {extensions.POLL_READ: select.POLLIN, extensions.POLL_WRITE: select.POLLOUT}
+    while (state := connection.poll()) != extensions.POLL_OK:
+        while not watch.ready({connection.fileno(): waits[state]}):
+            pass
+
+
+@contextmanager
+def _environment(environment: Mapping[str, str]) -> Iterator[None]:
+    saved = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)

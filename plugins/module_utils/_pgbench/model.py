@@ -1,0 +1,526 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""pgbench's arguments, output, log and errors; nothing in here does input or output.
+
+The formats are those of ``src/bin/pgbench/pgbench.c`` (``printResults``, ``doLog``) of PostgreSQL 15 to 18.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InvalidInputError,
+    LogError,
+)
+
+BUILTIN_SCRIPTS = ("tpcb-like", "simple-update", "select-only")
+PROTOCOLS = ("simple", "extended", "prepared")
+
+# Both are relative to the directory that pgbench runs in, so that no temporary path shows in its output.
+# pgbench would take an "@" in the name of a script for the beginning of its weight.
+SCRIPT_FILE = "script.sql"
+LOG_PREFIX = "log"
+
+KEYED_TABLES = ("pgbench_accounts", "pgbench_branches", "pgbench_tellers")
+TABLES = (*KEYED_TABLES, "pgbench_history")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to log in. ``host`` may be the directory of a Unix socket, or empty for the default one."""
+
+    host: str
+    port: int
+    user: str
+    database: str
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"database {self.database} at {self.host or 'local socket'}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What to run: ``transactions`` of each client, or for ``duration`` seconds."""
+
+    clients: int = 1
+    jobs: int = 1
+    transactions: int | None = None
+    duration: int | None = None
+    script: str | None = None
+    script_content: str | None = None
+    script_name: str | None = None
+    reconnect: bool = False
+    protocol: str = "simple"
+    max_tries: int | None = None
+    vacuum: bool = False
+    log_sampling_rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the script in results."""
+        if self.script_content is None:
+            return self.script or BUILTIN_SCRIPTS[0]
+        return self.script_name or "custom"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the run changes the database; an own script is taken to do so."""
+        return self.name != "select-only" or self.script_content is not None or self.vacuum
+
+    @property
+    def open_files(self) -> int:
+        """How many file descriptors pgbench needs.
+
+        A socket for each client, a log and the files of name resolution for each thread, and some for the
+        process. pgbench's own estimate, three more than clients, falls short: at 25 clients version 18 failed
+        with 28.
+        """
+        return self.clients + 3 * min(self.jobs, self.clients) + 16
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Which of pgbench's tables exist, which have a primary key, and for which scale they were filled."""
+
+    present: tuple[str, ...]
+    keyed: tuple[str, ...]
+    scale: int | None
+
+    def are_ready_for(self, scale: int) -> bool:
+        """Return whether ``pgbench -i -s scale`` ran to its end.
+
+        It loads all rows in one transaction and creates the primary keys last, so an interrupted one leaves
+        either no branches or no complete set of keys. The scale is the number of branches, as in
+        ``GetTableInfo``.
+        """
+        return self == initialised_tables(scale)
+
+    def as_diff(self) -> dict[str, Any]:
+        """Return the state as it shows in a diff."""
+        return {"scale": self.scale, "tables": list(self.present), "primary_keys": list(self.keyed)}
+
+
+def initialised_tables(scale: int) -> Tables:
+    """Return what ``pgbench -i -s scale`` makes."""
+    return Tables(present=TABLES, keyed=KEYED_TABLES, scale=scale)
+
+
+# --- Input ----------------------------------------------------------------------------------------------
+
+
+def check_target(target: Target) -> None:
+    """Raise InvalidInputError if nobody could log in like that."""
+    _check_text(login_host=target.host, login_user=target.user, login_db=target.database)
+    for name, value in (("login_user", target.user), ("login_db", target.database)):
+        if not value:
+            raise InvalidInputError(f"Failed to accept {name}: it is empty")
+    _check_at_least(1, login_port=target.port)
+    if target.port > 65535:
+        raise InvalidInputError(f"Failed to accept login_port: {target.port} is above 65535")
+    if target.password == "":
+        raise InvalidInputError(
+            "Failed to accept login_password: it is empty; leave it out to log in without a password"
+        )
+    # A line of a password file ends at the first of these.
+    if target.password is not None and re.search(r"[\n\r\0]", target.password):
+        raise InvalidInputError("Failed to accept login_password: it has a line break or a NUL in it")
+
+
+def check_workload(workload: Workload, timeout: int) -> None:
+    """Raise InvalidInputError if pgbench would refuse the workload or not end within ``timeout`` seconds."""
+    _check_text(script_content=workload.script_content or "", script_name=workload.script_name or "")
+    _check_at_least(1, clients=workload.clients, jobs=workload.jobs, timeout=timeout)
+    _check_at_least(1, transactions=workload.transactions, duration=workload.duration)
+    _check_at_least(0, max_tries=workload.max_tries)
+    if (workload.transactions is None) == (workload.duration is None):
+        raise InvalidInputError("Failed to accept the workload: give either transactions or duration")
+    if workload.script_content is not None and not workload.script_content.strip():
+        raise InvalidInputError("Failed to accept script_content: it is empty")
+    if workload.max_tries == 0 and workload.duration is None:
+        raise InvalidInputError("Failed to accept max_tries: 0 means without end and needs duration")
+    if workload.duration is not None and workload.duration >= timeout:
+        raise InvalidInputError(
+            f"Failed to accept duration: {workload.duration} s do not fit into a timeout of {timeout} s; "
+            "raise timeout"
+        )
+    if workload.log_sampling_rate is not None and not 0 < workload.log_sampling_rate <= 1:
+        raise InvalidInputError("Failed to accept log_sampling_rate: it must be above 0 and not above 1")
+
+
+def check_scale(scale: int, timeout: int) -> None:
+    """Raise InvalidInputError unless both can be had."""
+    _check_at_least(1, scale=scale, timeout=timeout)
+
+
+def _check_text(**texts: str) -> None:
+    for name, value in texts.items():
+        if "\0" in value:
+            raise InvalidInputError(f"Failed to accept {name}: it has a NUL in it")
+
+
+def _check_at_least(minimum: int, **numbers: int | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and value < minimum:
+            raise InvalidInputError(f"Failed to accept {name}: {value} is below {minimum}")
+
+
+def initialise_arguments(target: Target, scale: int) -> list[str]:
+    """Return the arguments of ``pgbench -i``, without a secret."""
+    return ["-i", "-q", "-s", str(scale), *_login_arguments(target)]
+
+
+def run_arguments(target: Target, workload: Workload) -> list[str]:
+    """Return the arguments of a run, without a secret."""
+    arguments = ["-c", str(workload.clients), "-j", str(workload.jobs), "-M", workload.protocol]
+    arguments += (
+        ["-t", str(workload.transactions)] if workload.duration is None else ["-T", str(workload.duration)]
+    )
+    arguments += ["-b", workload.name] if workload.script_content is None else ["-f", SCRIPT_FILE]
+    if not workload.vacuum:
+        arguments.append("-n")
+    if workload.reconnect:
+        arguments.append("-C")
+    if workload.max_tries is not None:
+        arguments.append(f"--max-tries={workload.max_tries}")
+    arguments += ["--failures-detailed", "-l", f"--log-prefix={LOG_PREFIX}"]
+    if workload.log_sampling_rate is not None:
+        arguments.append(f"--sampling-rate={workload.log_sampling_rate}")
+    return arguments + _login_arguments(target)
+
+
+def _login_arguments(target: Target) -> list[str]:
+    host = ["-h", target.host] if target.host else []
+    database = target.database
+    # libpq would take such a name for a connection string, getopt for an option.
+    if "=" in database or database.startswith(("postgresql://", "postgres://", "-")):
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        database = f"dbname='{quoted}'"
+    return [*host, "-p", str(target.port), "-U", target.user, database]
+
+
+def password_file(password: str) -> bytes:
+    r"""Return a password file that gives ``password`` to any server.
+
+    ``\`` and ``:`` are escaped (https://www.postgresql.org/docs/current/libpq-pgpass.html).
+    """
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:*:{escaped}\n".encode(errors="surrogateescape")
+
+
+# --- Output ---------------------------------------------------------------------------------------------
+
+_NUMBER = r"-?(?:\d+(?:\.\d+)?|NaN|nan|Infinity|inf)"
+_LINES = tuple(
+    re.compile(pattern.replace("NUMBER", _NUMBER))
+    for pattern in (
+        r"pgbench \((?P<pgbench_version>[^ ,)]+)(?:.*, server (?P<server_version>[^ ,)]+))?",
+        r"transaction type: (?P<transaction_type>.*)",
+        r"scaling factor: (?P<scale>\d+)",
+        r"partition method: (?P<partition_method>\w+)",
+        r"partitions: (?P<partitions>\d+)",
+        r"query mode: (?P<query_mode>\w+)",
+        r"number of clients: (?P<clients>\d+)",
+        r"number of threads: (?P<threads>\d+)",
+        r"maximum number of tries: (?P<max_tries>\d+)",
+        r"duration: (?P<duration_s>\d+) s",
+        r"number of transactions per client: (?P<transactions_per_client>\d+)",
+        r"number of transactions actually processed: (?P<transactions>\d+)(?: \(tps = (?P<tps>NUMBER)\))?",
+        r"number of failed transactions: (?P<failed>\d+) \((?P<failed_percent>NUMBER)%\)",
+        r"number of serialization failures: (?P<serialization_failures>\d+)",
+        r"number of deadlock failures: (?P<deadlock_failures>\d+)",
+        r"number of transactions retried: (?P<retried>\d+) \((?P<retried_percent>NUMBER)%\)",
+        r"total number of retries: (?P<retries>\d+)",
+        r"number of transactions skipped: (?P<skipped>\d+) \((?P<skipped_percent>NUMBER)%\)",
+        r"number of transactions above the (?P<latency_limit_ms>NUMBER) ms latency limit: "
+        r"(?P<late>\d+)/\d+ \((?P<late_percent>NUMBER)%\)",
+        r"latency average = (?P<latency_average_ms>NUMBER) ms"
+        r"(?P<latency_includes_failures> \(including failures\))?",
+        r"latency stddev = (?P<latency_stddev_ms>NUMBER) ms",
+        r"rate limit schedule lag: avg (?P<schedule_lag_average_ms>NUMBER) "
+        r"\(max (?P<schedule_lag_max_ms>NUMBER)\) ms",
+        r"initial connection time = (?P<initial_connection_ms>NUMBER) ms",
+        r"average connection time = (?P<average_connection_ms>NUMBER) ms",
+        r"tps = (?P<tps>NUMBER) \((?P<tps_counts>[^)]*)\)",
+    )
+)
+_SCRIPT = re.compile(r"SQL script \d+: (?P<script>.*)")
+# What is counted here includes failures from version 18 on, which then prints those processed as well.
+_SCRIPT_LINES = (
+    re.compile(r"weight: (?P<weight>\d+) "),
+    re.compile(
+        rf"(?P<transactions>\d+) transactions \((?P<share_percent>{_NUMBER})% of total"
+        rf"(?:, tps = (?P<tps>{_NUMBER}))?\)"
+    ),
+    *_LINES,
+)
+_TEXTS = {
+    "pgbench_version",
+    "server_version",
+    "transaction_type",
+    "partition_method",
+    "query_mode",
+    "tps_counts",
+    "script",
+}
+
+
+def parse_output(text: str) -> dict[str, Any]:
+    """Return the figures that pgbench of PostgreSQL 15 to 18 prints at the end of a run.
+
+    All of these keys are always there, with None for what was not printed or is no number. Those that end in
+    ``_ms`` are milliseconds, in ``_s`` seconds, in ``_percent`` percent, ``tps`` is transactions per second:
+    ``pgbench_version``, ``server_version``, ``transaction_type``, ``scale``, ``partition_method``,
+    ``partitions``, ``query_mode``, ``clients``, ``threads``, ``max_tries``, ``duration_s``,
+    ``transactions_per_client``, ``transactions``, ``failed``, ``failed_percent``, ``serialization_failures``,
+    ``deadlock_failures``, ``retried``, ``retried_percent``, ``retries``, ``skipped``, ``skipped_percent``,
+    ``latency_limit_ms``, ``late``, ``late_percent``, ``latency_average_ms``, ``latency_includes_failures``,
+    ``latency_stddev_ms``, ``schedule_lag_average_ms``, ``schedule_lag_max_ms``, ``initial_connection_ms``,
+    ``average_connection_ms``, ``tps``, ``tps_counts`` (pgbench's words on what tps includes) and ``scripts``:
+    a list, filled if there were several, of dictionaries with ``script``, ``weight``, ``share_percent`` and
+    the figures of each.
+
+    ``latency_average_ms`` is measured only if there is a standard deviation too. Otherwise pgbench computes
+    it as run time times clients by transactions, and with a connection per transaction that includes
+    connecting.
+    """
+    figures: dict[str, Any] = {name: None for line in _LINES for name in line.groupindex}
+    figures["latency_includes_failures"] = False
+    figures["scripts"] = []
+    current, patterns = figures, _LINES
+    for line in text.splitlines():
+        if script := _SCRIPT.match(line):
+            current, patterns = script.groupdict(), _SCRIPT_LINES
+            figures["scripts"].append(current)
+            continue
+        for pattern in patterns:
+            if match := pattern.match(line.removeprefix(" - ")):
+                current.update((k, _convert(k, v)) for k, v in match.groupdict().items() if v is not None)
+    if figures["server_version"] is None:
+        figures["server_version"] = figures["pgbench_version"]  # printed only if it differs
+    return figures
+
+
+def _convert(name: str, value: str) -> str | bool | int | float | None:
+    if name in _TEXTS:
+        return value
+    if name == "latency_includes_failures":
+        return True
+    if name == "tps" or name.endswith(("_ms", "_percent")):
+        number = float(value)
+        return number if math.isfinite(number) else None
+    return int(value)
+
+
+# --- Log ------------------------------------------------------------------------------------------------
+
+_NO_LATENCY = (b"failed", b"serialization", b"deadlock", b"skipped")
+LATENCY_FIGURES = ("avg", "min", "p50", "p95", "p99", "max")
+
+
+def read_log(lines: Iterable[bytes]) -> Counter[int]:
+    """Return how many transactions took how many microseconds, by the lines of a log of transactions.
+
+    A line is ``client_id transaction_no time script_no time_epoch time_us [schedule_lag] [retries]``, see
+    https://www.postgresql.org/docs/current/pgbench.html#PGBENCH-LOGGING. Failed and skipped transactions have
+    a word in place of a time and are left out. Raises LogError on anything else.
+
+    Memory grows with the number of different latencies, not of transactions: a client's latencies add up to
+    the time that it ran, so n different ones need about n²/2 µs of the time of all clients together.
+    """
+    try:
+        times = Counter(time for _, _, time, _, _, _ in (line.split(b" ", 5) for line in lines))
+        for word in _NO_LATENCY:
+            times.pop(word, None)
+        return Counter({int(time): count for time, count in times.items()})
+    except ValueError as error:
+        raise LogError(
+            "Failed to read the log of transactions: a line is damaged; is the disk full?"
+        ) from error
+
+
+def latency_figures(latencies: Mapping[int, int]) -> dict[str, float | None]:
+    """Return ``avg``, ``min``, ``p50``, ``p95``, ``p99`` and ``max`` in milliseconds to 3 decimals.
+
+    ``latencies`` says how many transactions took how many microseconds; if none, all figures are None.
+    Percentiles are by nearest rank: the smallest value that at least p percent of all do not exceed, at rank
+    ceil(p/100·n). This is what PostgreSQL's percentile_disc computes
+    (https://www.postgresql.org/docs/current/functions-aggregate.html), definition 1 of Hyndman and Fan,
+    "Sample Quantiles in Statistical Packages", The American Statistician 50(4), 1996.
+    """
+    total = sum(latencies.values())
+    if not total:
+        return dict.fromkeys(LATENCY_FIGURES)
+    values = sorted(latencies)
+    ranks = list(accumulate(latencies[value] for value in values))
+    microseconds = {
+        "avg": sum(value * count for value, count in latencies.items()) / total,
+        "min": values[0],
+        "max": values[-1],
+        # -(-a // b) rounds up without the errors of floating point.
+        **{f"p{percent}": values[bisect_left(ranks, -(-percent * total // 100))] for percent in (50, 95, 99)},
+    }
+    return {name: round(microseconds[name] / 1000, 3) for name in LATENCY_FIGURES}
+
+
+# --- Errors ---------------------------------------------------------------------------------------------
+
+_ERROR = re.compile(r"\S+: (?P<kind>error|warning|hint|detail): (?P<text>.*)")
+# Where it happened. The same cause at each of a hundred clients is one cause.
+_WHERE = re.compile(
+    r"connection to server .*? failed: |"
+    r"client \d+ (?:script \d+ )?aborted(?: in command \d+ (?:query \d+|\(\w+\) of script \d+))?[:;] "
+)
+_SERVER = re.compile(r"^.*?\b(?:ERROR|FATAL|PANIC): +")
+_CONSEQUENCE = re.compile(
+    r"could not create connection for |client \d+ aborted while establishing connection|Run was aborted"
+)
+_CAUSES_SHOWN = 2
+_HINTS = tuple(
+    (re.compile(pattern), hint)
+    for pattern, hint in (
+        (
+            r"Connection refused|No such file or directory",
+            "Check that the server is running, and login_host and login_port",
+        ),
+        (r"could not translate host name", "Check login_host"),
+        (
+            r"timeout expired|timed out|No route to host|unreachable",
+            "Check login_host and login_port, and that firewalls and security groups let this host through",
+        ),
+        (
+            r"Cannot assign requested address",
+            "All local ports wait to be reused: set net.ipv4.tcp_tw_reuse to 1",
+        ),
+        (
+            r"authentication failed|no password supplied|not permitted to log in|^role .* does not exist",
+            "Check login_user and login_password, and PgBouncer's userlist if it is in between",
+        ),
+        (r"no pg_hba.conf entry", "Let this host in, in pg_hba.conf"),
+        (
+            r"^database .* does not exist|no such database",
+            "Check login_db, and PgBouncer's list of databases if it is in between",
+        ),
+        (
+            r"too many clients already|remaining connection slots|too many connections for",
+            "Use fewer clients, go through PgBouncer, or raise max_connections",
+        ),
+        (
+            r"no more connections allowed|client_conn",
+            "Use fewer clients or raise PgBouncer's max_client_conn",
+        ),
+        (
+            r"query_wait_timeout|server login|server_login_retry",
+            "PgBouncer got no server connection: check that PostgreSQL runs, default_pool_size, and PAUSE",
+        ),
+        (r'relation "pgbench_\w+" does not exist', "Create the tables with action=initialise"),
+        (r"permission denied|must be owner", "Log in as the owner of the tables, or grant what is missing"),
+        (
+            r"prepared statement .* (?:does not exist|already exists)",
+            "Set PgBouncer's max_prepared_statements (1.21 or newer), or use protocol=simple",
+        ),
+        (r"syntax error|invalid command|unrecognized time unit|unterminated", "Correct script_content"),
+        (r"without completing the last transaction", "End the transaction in script_content"),
+        (r"unrecognized option|invalid option", "Use pgbench of PostgreSQL 15 or newer, see executable"),
+        (r"terminating connection|server closed the connection|backend died", "Look into the server's log"),
+    )
+)
+
+
+def explain(text: str) -> str:
+    """Return in one line why pgbench or libpq failed, and what to do if that is known.
+
+    ``text`` is the standard error of pgbench or the message of a psycopg2 exception. What is the same for
+    many clients is said once with their number; what only follows from another error is left out.
+    """
+    messages = _error_messages(text)
+    causes = Counter(_cause(message) for message in messages if not _CONSEQUENCE.match(message))
+    if not causes:
+        causes = Counter(messages or _first_line(text))
+    shown = [
+        f"{cause} ({count} times)" if count > 1 else cause
+        for cause, count in causes.most_common(_CAUSES_SHOWN)
+    ]
+    if len(causes) > _CAUSES_SHOWN:
+        shown.append(f"and {len(causes) - _CAUSES_SHOWN} other errors")
+    hints = (hint for cause, _ in causes.most_common() for pattern, hint in _HINTS if pattern.search(cause))
+    return ". ".join(["; ".join(shown), *list(hints)[:1]])
+
+
+def _error_messages(text: str) -> list[str]:
+    messages: list[str] = []
+    for line in text.splitlines():
+        match = _ERROR.match(line)
+        if match and match["kind"] == "error":
+            messages.append(match["text"].strip())
+        elif line.startswith("connection to server"):  # another address of the same host
+            messages.append(line.strip())
+        elif line.startswith("LINE ") and messages and "syntax error" in messages[-1]:
+            messages[-1] += f" ({line.strip()})"
+    return [message for message in messages if message]
+
+
+def _cause(message: str) -> str:
+    return _SERVER.sub("", _WHERE.sub("", message))
+
+
+def _first_line(text: str) -> list[str]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[:1] or ["no message"]
+
+
+# --- Result ---------------------------------------------------------------------------------------------
+
+
+def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str | None:
+    """Return why a run failed, or None if it did not.
+
+    ``returncode`` is below zero if a signal ended pgbench. Clients that gave up half-way make pgbench print
+    the figures of what they did before and return 2.
+    """
+    if returncode < 0:
+        return f"pgbench was killed by signal {-returncode}. Look into the kernel's log"
+    if returncode > 0:
+        partial = "the run was aborted and its figures are incomplete: " if figures["transactions"] else ""
+        return partial + explain(stderr)
+    if figures["tps"] is None:
+        return "pgbench printed no figures. Check executable"
+    return None
+
+
+def run_warning(stderr: str) -> str | None:
+    """Return what a run complained of that ended well nevertheless, or None."""
+    return f"pgbench reported: {explain(stderr)}" if _error_messages(stderr) else None
+
+
+def log_error(workload: Workload, figures: Mapping[str, Any], logged: int) -> str | None:
+    """Return what is wrong with the log if it holds other than all transactions, unless it is a sample."""
+    if workload.log_sampling_rate is not None or logged == figures["transactions"]:
+        return None
+    return f"the log holds {logged} of {figures['transactions']} transactions; is the disk full?"
+
+
+def run_result(
+    workload: Workload, figures: Mapping[str, Any], latencies: Mapping[int, int], error: str | None
+) -> dict[str, Any]:
+    """Return the keys ``run``, a row of the benchmark's results, and ``details``, all other figures of it."""
+    run = {
+        "script": workload.name,
+        "mode": "reconnect" if workload.reconnect else "persistent",
+        "clients": workload.clients,
+        "jobs": workload.jobs,
+        "transactions": figures["transactions"],
+        "tps": figures["tps"],
+        "failed": figures["failed"],
+        "latency_ms": latency_figures(latencies),
+        "error": error,
+    }
+    details = {name: value for name, value in figures.items() if name not in run}
+    return {"run": run, "details": {**details, "latencies_logged": sum(latencies.values())}}

@@ -1,0 +1,170 @@
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the roles ask of their inputs before they touch a host. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram, userlist
+
+# NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
+MAX_NAME_BYTES = 63
+
+_GRANT_KINDS = (
+    ("database", "", ""),
+    ("schema", "public", ""),
+    ("table", "ALL_IN_SCHEMA", "public"),
+    ("sequence", "ALL_IN_SCHEMA", "public"),
+)
+
+
+class Budget(NamedTuple):
+    """Server connections that pools may open (``needed``) and that PostgreSQL grants, with the sum in words."""
+
+    needed: int
+    granted: int
+    arithmetic: str
+
+
+def name_problem(name: str) -> str | None:
+    """Return what keeps a name from being a user's or database's here, or None."""
+    if not name:
+        return "the name is empty"
+    if re.search(r"[\"'\\\x00-\x1f\x7f]", name):
+        return f"the name {name!r} has a quote, a backslash or a control character; leave them out"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"the name {name!r} has more than {MAX_NAME_BYTES} bytes, all that PostgreSQL keeps; shorten it"
+    return None
+
+
+def password_problem(password: str) -> str | None:
+    """Return what keeps a password from working through PostgreSQL and PgBouncer alike, or None.
+
+    Never quotes the password.
+    """
+    if not password:
+        return "the password is empty; give one, best from a vault"
+    if re.search(r"[\n\r\x00]", password):
+        return "the password has a newline or a NUL, which no password file can hold; make another one"
+    return None
+
+
+def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) -> list[str]:
+    """Return what is wrong with users and the databases they use, a sentence each.
+
+    Args:
+        users: dictionaries with ``name``, ``password`` or ``verifier``, and ``databases`` (names).
+        databases: names of the databases that there will be.
+    """
+    problems = [problem for name in databases if (problem := name_problem(name))]
+    seen: set[str] = set()
+    for user in users:
+        name = str(user["name"])
+        found = [name_problem(name)]
+        if not user.get("verifier"):
+            found.append(password_problem(str(user.get("password") or "")))
+        found += [
+            f"the database {database!r} is none of those that are made ({', '.join(databases)})"
+            for database in user.get("databases", [])
+            if database not in databases
+        ]
+        if name in seen:
+            found.append("it is named twice")
+        seen.add(name)
+        problems += [f"user {name!r}: {problem}" for problem in found if problem]
+    return problems
+
+
+def user_grants(users: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return what each user is granted: the kinds of object of each of their databases, without passwords."""
+    return [
+        {
+            "user": user["name"],
+            "database": database,
+            "type": kind,
+            "objs": objs or database,
+            "schema": schema,
+        }
+        for user in users
+        for database in user["databases"]
+        for kind, objs, schema in _GRANT_KINDS
+    ]
+
+
+def userlist_entries(
+    users: Iterable[Mapping[str, Any]], stored: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Return PgBouncer's users with the verifier that PostgreSQL holds, where it holds one.
+
+    Args:
+        users: dictionaries with ``name`` and ``password`` or ``verifier``.
+        stored: PostgreSQL's verifier by user.
+    """
+    entries = []
+    for user in users:
+        verifier = user.get("verifier") or stored.get(user["name"])
+        entries.append(
+            {"name": user["name"], "verifier": verifier}
+            if verifier
+            else {"name": user["name"], "password": user["password"]}
+        )
+    return entries
+
+
+def password_verifier(password: str, name: str, current: str | None, encryption: str) -> str:
+    """Return the verifier that a user's password should be stored as.
+
+    Args:
+        password: the password.
+        name: the user's name; MD5 hashes it along.
+        current: the verifier that PostgreSQL holds now, if any.
+        encryption: ``scram-sha-256`` or ``md5``.
+
+    Returns:
+        ``current`` where it is of that encryption and fits the password, so that a second run changes nothing
+        and PgBouncer's copy stays identical; else a new one.
+
+    Raises:
+        ValueError: another encryption.
+    """
+    if encryption == "md5":
+        return userlist.md5(name, password)
+    if encryption != "scram-sha-256":
+        raise ValueError(f"{encryption!r} is neither scram-sha-256 nor md5")
+    if current and userlist.kind(current) == userlist.SCRAM and scram.verify(password, scram.parse(current)):
+        return current
+    return scram.build(password)
+
+
+def connection_budget(
+    pools: int, pool_size: int, reserve_pool_size: int, max_db_connections: int, databases: int, max_connections: int,
+    reserved_connections: int,
+) -> Budget:
+    """Return how many server connections PgBouncer may open, and how many PostgreSQL has for it.
+
+    A pool is a pair of database and user; each may open ``pool_size`` connections, and ``reserve_pool_size`` more
+    when clients wait. ``max_db_connections`` caps all pools of one database where it isn't 0
+    (https://www.pgbouncer.org/config.html).
+
+    Args:
+        pools: number of pairs of database and user.
+        pool_size: server connections of one pool.
+        reserve_pool_size: further ones in need.
+        max_db_connections: cap for each database; 0 means none.
+        databases: number of databases.
+        max_connections: PostgreSQL's setting.
+        reserved_connections: those that PostgreSQL keeps for superusers and that others use.
+    """
+    each = pool_size + reserve_pool_size
+    words = f"{pools} pools x ({pool_size} + {reserve_pool_size} in reserve) = {pools * each}"
+    needed = pools * each
+    if max_db_connections and databases * max_db_connections < needed:
+        needed = databases * max_db_connections
+        words += f", capped at {databases} databases x {max_db_connections} = {needed}"
+    granted = max_connections - reserved_connections
+    return Budget(
+        needed, granted, f"{words}; PostgreSQL grants {max_connections} - {reserved_connections} reserved = {granted}"
+    )
