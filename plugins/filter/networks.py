@@ -11,11 +11,6 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.pooled.postgres.plugins.module_utils._network import model
 
 
-def cidr_problems(vpc: str, subnets: dict[str, str]) -> list[str]:
-    """Return what is wrong with a VPC's CIDR and its subnets', a sentence each; see the model."""
-    return model.cidr_problems(vpc, subnets)
-
-
 def network_conflicts(
     cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str
 ) -> list[str]:
@@ -31,4 +26,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"cidr_problems": cidr_problems, "network_conflicts": network_conflicts}
+        return {
+            "chains_removal": model.chains_removal,
+            "cidr_problems": model.cidr_problems,
+            "network_conflicts": network_conflicts,
+        }

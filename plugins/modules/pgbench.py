@@ -248,7 +248,9 @@ details:
     transactions_per_client: 1000
     failed_percent: 0.0
     serialization_failures: 0
+    serialization_failures_percent: 0.0
     deadlock_failures: 0
+    deadlock_failures_percent: 0.0
     retried: null
     retried_percent: null
     retries: null

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from itertools import combinations
 from typing import Any
 
@@ -113,3 +114,34 @@ def network_conflicts(
         if network.overlaps(wanted) and interface not in own_interfaces and interface not in foreign_interfaces
     ]
     return conflicts
+
+
+def chains_removal(rules: str, before: list[str]) -> str:
+    """Return what removes the firewall chains that a container engine's network plugins left behind.
+
+    Args:
+        rules: what ``iptables-save`` prints now.
+        before: names of the chains that were there before; those stay.
+
+    Returns:
+        A script for ``iptables-restore --noflush``; empty where there is nothing to remove.
+    """
+    script: list[str] = []
+    for table in re.findall(r"(?ms)^(\*\S+$.*?)^COMMIT$", rules):
+        header, *lines = table.splitlines()
+        chains = [
+            name
+            for line in lines
+            if (match := re.match(r":((?:CNI|NETAVARK)\S*) ", line)) and (name := match[1]) not in before
+        ]
+        if not chains:
+            continue
+        jumps = [
+            "-D" + line[2:]
+            for line in lines
+            if (match := re.match(r"-A (\S+) .*-j (\S+)", line)) and match[1] not in chains and match[2] in chains
+        ]
+        flushes = [f"-F {chain}" for chain in chains]
+        deletions = [f"-X {chain}" for chain in chains]
+        script += [header, *jumps, *flushes, *deletions, "COMMIT"]
+    return "".join(f"{line}\n" for line in script)

@@ -234,8 +234,10 @@ _LINES = tuple(
         r"number of transactions per client: (?P<transactions_per_client>\d+)",
         r"number of transactions actually processed: (?P<transactions>\d+)(?: \(tps = (?P<tps>NUMBER)\))?",
         r"number of failed transactions: (?P<failed>\d+) \((?P<failed_percent>NUMBER)%\)",
-        r"number of serialization failures: (?P<serialization_failures>\d+)",
-        r"number of deadlock failures: (?P<deadlock_failures>\d+)",
+        r"number of serialization failures: (?P<serialization_failures>\d+) "
+        r"\((?P<serialization_failures_percent>NUMBER)%\)",
+        r"number of deadlock failures: (?P<deadlock_failures>\d+) "
+        r"\((?P<deadlock_failures_percent>NUMBER)%\)",
         r"number of transactions retried: (?P<retried>\d+) \((?P<retried_percent>NUMBER)%\)",
         r"total number of retries: (?P<retries>\d+)",
         r"number of transactions skipped: (?P<skipped>\d+) \((?P<skipped_percent>NUMBER)%\)",
@@ -254,7 +256,7 @@ _LINES = tuple(
 _SCRIPT = re.compile(r"SQL script \d+: (?P<script>.*)")
 # What is counted here includes failures from version 18 on, which then prints those processed as well.
 _SCRIPT_LINES = (
-    re.compile(r"weight: (?P<weight>\d+) "),
+    re.compile(rf"weight: (?P<weight>\d+) \(targets (?P<target_percent>{_NUMBER})% of total\)"),
     re.compile(
         rf"(?P<transactions>\d+) transactions \((?P<share_percent>{_NUMBER})% of total"
         rf"(?:, tps = (?P<tps>{_NUMBER}))?\)"
@@ -280,12 +282,13 @@ def parse_output(text: str) -> dict[str, Any]:
     ``pgbench_version``, ``server_version``, ``transaction_type``, ``scale``, ``partition_method``,
     ``partitions``, ``query_mode``, ``clients``, ``threads``, ``max_tries``, ``duration_s``,
     ``transactions_per_client``, ``transactions``, ``failed``, ``failed_percent``, ``serialization_failures``,
-    ``deadlock_failures``, ``retried``, ``retried_percent``, ``retries``, ``skipped``, ``skipped_percent``,
-    ``latency_limit_ms``, ``late``, ``late_percent``, ``latency_average_ms``, ``latency_includes_failures``,
-    ``latency_stddev_ms``, ``schedule_lag_average_ms``, ``schedule_lag_max_ms``, ``initial_connection_ms``,
+    ``serialization_failures_percent``, ``deadlock_failures``, ``deadlock_failures_percent``, ``retried``,
+    ``retried_percent``, ``retries``, ``skipped``, ``skipped_percent``, ``latency_limit_ms``, ``late``,
+    ``late_percent``, ``latency_average_ms``, ``latency_includes_failures``, ``latency_stddev_ms``,
+    ``schedule_lag_average_ms``, ``schedule_lag_max_ms``, ``initial_connection_ms``,
     ``average_connection_ms``, ``tps``, ``tps_counts`` (pgbench's words on what tps includes) and ``scripts``:
-    a list, filled if there were several, of dictionaries with ``script``, ``weight``, ``share_percent`` and
-    the figures of each.
+    a list, filled if there were several, of dictionaries with ``script``, ``weight``, ``target_percent``,
+    ``share_percent`` and the figures of each.
 
     ``latency_average_ms`` is measured only if there is a standard deviation too. Otherwise pgbench computes
     it as run time times clients by transactions, and with a connection per transaction that includes
