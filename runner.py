@@ -447,16 +447,16 @@ class Interrupt:
         return self._times > 1 or time.monotonic() - self._asked_at > GRACE_SECONDS
 
     def note_processes(self) -> list[int]:
-        """Take hold of all processes below us, and return our own children."""
+        """Take hold of all processes below us and below those noted before; return our own children."""
         children = defaultdict(list)
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
-                parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-                children[int(parent)].append(int(stat.parent.name))
-        below = list(children[os.getpid()])
-        for pid in below:  # which grows on the way
-            below += children[pid]
-            if pid not in self._noted:
+                fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+                children[int(fields[1])].append(int(stat.parent.name))
+        known = [os.getpid(), *self._send(0)]
+        for parent in known:  # which grows on the way
+            for pid in set(children[parent]).difference(known):
+                known.append(pid)
                 with contextlib.suppress(OSError):
                     # Unlike its number, the descriptor can't come to mean another process.
                     self._noted[pid] = os.pidfd_open(pid)
@@ -464,11 +464,24 @@ class Interrupt:
 
     def reap(self) -> None:
         """Kill what was noted and still lives."""
+        stopped = 0
+        while stopped < len(self._noted):
+            # Stopped before any is killed, or one would start another when what it waits for dies.
+            stopped = len(self._noted)
+            self._send(signal.SIGSTOP)
+            self.note_processes()
+        self._send(signal.SIGKILL)
         while self._noted:
-            _pid, descriptor = self._noted.popitem()
+            os.close(self._noted.popitem()[1])
+
+    def _send(self, number: int) -> list[int]:
+        """Send a signal to what was noted, and return those who still live."""
+        living = []
+        for pid, descriptor in self._noted.items():
             with contextlib.suppress(OSError):
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.close(descriptor)
+                signal.pidfd_send_signal(descriptor, number)
+                living.append(pid)
+        return living
 
 
 def _forget_command(status: Event, runner_config: Any) -> None:

@@ -11,9 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.pooled.postgres.plugins.module_utils._network import model
 
 
-def network_conflicts(
-    cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str
-) -> list[str]:
+def network_conflicts(cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str) -> list[str]:
     """Return what of this machine already uses addresses of ``cidr``; see the model."""
     try:
         return model.network_conflicts(cidr, routes, networks, own_network)

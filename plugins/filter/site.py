@@ -32,6 +32,7 @@ class FilterModule:
         return {
             "connection_budget": connection_budget,
             "password_verifier": password_verifier,
+            "site_status": model.site_status,
             "user_grants": model.user_grants,
             "user_problems": model.user_problems,
             "userlist_entries": model.userlist_entries,

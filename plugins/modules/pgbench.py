@@ -136,9 +136,7 @@ attributes:
     support: partial
     details: With O(action=run) the module is skipped.
   diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when
-    in
-      diff mode.
+    description: Will return details on what has changed or possibly needs changing, when in diff mode.
     support: partial
     details: With O(action=run) there is no diff.
   platform:
@@ -314,21 +312,25 @@ WORKLOAD_OPTIONS = (
 
 
 def login(params: dict[str, Any]) -> model.Target:
-    """Return where the task wants to log in."""
-    return model.Target(
+    """Return where the task wants to log in. Raises PgbenchError if nobody could."""
+    target = model.Target(
         host=params["login_host"],
         port=params["login_port"],
         user=params["login_user"],
         database=params["login_db"],
         password=params["login_password"],
     )
+    model.check_target(target)
+    return target
 
 
 def initialise(module: AnsibleModule) -> dict[str, Any]:
     """Bring pgbench's tables into the wanted state, or in check mode foresee it, and return the result."""
     params = module.params
+    target = login(params)
+    model.check_scale(params["scale"], params["timeout"])
     outcome = api.initialise(
-        login(params),
+        target,
         params["scale"],
         executable=params["executable"],
         timeout=params["timeout"],
@@ -351,6 +353,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     target = login(params)
     workload = model.Workload(**{name: params[name] for name in WORKLOAD_OPTIONS})
+    model.check_workload(workload, params["timeout"])
     if module.check_mode:
         return {"changed": False, "skipped": True, "msg": "pgbench would have run if not in check mode"}
     outcome = api.run(

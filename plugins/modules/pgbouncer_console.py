@@ -20,6 +20,9 @@ attributes:
   diff_mode:
     support: none
     details: It changes nothing.
+  platform:
+    support: full
+    platforms: posix
 options:
   command:
     description: The command, one of PgBouncer's C(SHOW) commands.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -140,12 +141,6 @@ def test_aws_without_credentials_points_to_the_lab(
     assert not (tmp_path / ".state").exists()
 
 
-def test_aws_with_credentials_goes_on(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    runner.check_credentials()
-
-
 class Answer:
     """A terminal at which somebody types one line, or (None) no terminal."""
 
@@ -159,6 +154,25 @@ class Answer:
     def readline(self) -> str:
         """Return what was typed."""
         return f"{self.line}\n"
+
+
+@pytest.mark.usefixtures("never_runs", "no_credentials")
+def test_down_on_aws_is_not_taken_lightly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setattr(sys, "stdin", Answer(None))
+    assert runner.main(["down", "--target", "aws", "--json"], Project(tmp_path)) == 2
+    shown = capsys.readouterr()
+    assert "--yes" in json.loads(shown.out)["error"]
+    assert SECRET not in shown.out + shown.err
+
+
+def test_aws_with_credentials_goes_on(no_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    runner.check_credentials()
 
 
 @pytest.mark.parametrize(
@@ -429,6 +443,7 @@ def test_fold_reports_failures_at_once_and_forgets_ignored_and_rescued_ones() ->
         "web: Try: rescued, too",
         "db: Go: real",
     ]
+    assert state.hosts()["db"] == {"ok": 1, "changed": 0, "unreachable": 0, "failed": 2, "skipped": 0}
     state.fold(stats(5, failures={"db": 1}, processed={"db": 1, "web": 1}))
     assert state.failures == [{"host": "db", "task": "Go", "message": "real"}]
     assert runner.what_went_wrong(state, 2, 0) == "db: Go: real"
@@ -473,6 +488,57 @@ def test_why_without_a_failed_task(lines: list[str], expected: str) -> None:
 def test_events_of_an_unknown_kind_are_no_trouble() -> None:
     state, said = fold(event(1, "something_new"), {"created": START.isoformat(), "stdout": None})
     assert (said, state.hosts()) == ([], {})
+
+
+# ---------------------------------------------------------------------------------------- one run, no Ansible
+
+
+def plays(monkeypatch: pytest.MonkeyPatch, *runs: tuple[int, list[dict[str, Any]]]) -> list[list[str]]:
+    """Let ansible-playbook end with these exit codes after these events; return what it is called with."""
+    called: list[list[str]] = []
+
+    def play(
+        _root: Path, arguments: list[str], _interrupt: object, take: Callable[[Any], bool], *_: Any
+    ) -> int:
+        code, events = runs[len(called)]
+        called.append(arguments)
+        assert [take(one) for one in events] == [False] * len(events), "ansible-runner is to keep nothing"
+        return code
+
+    monkeypatch.setattr(runner, "play", play)
+    return called
+
+
+TASK = [event(1, "playbook_on_task_start", "TASK [Go]\r\nok", task="Go"), stats(2)]
+
+
+@pytest.mark.parametrize(
+    ("runs", "tags", "calls", "error"),
+    [
+        ([(0, TASK), (0, TASK)], [], 2, None),
+        ([(4, [event(1, "verbose", "[ERROR]: no lab")])], [], 1, "no lab"),
+        ([(0, TASK), (2, TASK)], [], 2, "ansible-playbook ended with exit code 2"),
+        ([(0, TASK), (0, [stats(2)])], [], 2, None),
+        ([(0, TASK), (0, [stats(2)])], ["x", "y"], 2, "no task has one of the tags x, y"),
+        ([(0, TASK), (0, TASK)], ["x"], 2, None),
+    ],
+)
+def test_execute(
+    runs: list[tuple[int, list[dict[str, Any]]]],
+    tags: list[str],
+    calls: int,
+    error: str | None,
+    tmp_path: Path,
+) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with pytest.MonkeyPatch.context() as patch:
+        called = plays(patch, *runs)
+        document, code = runner.execute(Request("up", tags=tags), Project(tmp_path))
+    assert (len(called), document["error"], code) == (calls, error, int(error is not None))
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
+    log = Path(document["log"])
+    assert log.read_text().startswith("TASK [Go]\nok\n" if runs[0][1] is TASK else "[ERROR]: no lab\n")
+    assert json.loads((log.parent / "result.json").read_text()) == document
 
 
 # ------------------------------------------------------------------------------------------------ the report
@@ -560,7 +626,6 @@ PLAYBOOKS = {
     "inventory/aws/hosts.yml": INVENTORY,
     "made/latest.json": '{"schema": 1}',
     "made/latest.txt": "direct  pooled\n",
-    "made/status.json": '{"hosts": ["localhost"], "healthy": true}',
     "playbooks/lab.yml": """
 - name: Lab
   hosts: all
@@ -582,7 +647,9 @@ PLAYBOOKS = {
         mode: "0600"
     - name: Result is told
       ansible.builtin.debug:
-        msg: ["first \\x1b[31mline", "second line"]
+        msg:
+          - "first \\x1b[31mline"
+          - "checks keys: {{ lookup('ansible.builtin.config', 'HOST_KEY_CHECKING') }}"
     - name: Secret is kept
       ansible.builtin.debug:
         msg: "{{ password | default('none') }}"
@@ -595,19 +662,6 @@ PLAYBOOKS = {
   tasks:
     - name: Figures are written
       ansible.builtin.command: cp -r {{ playbook_dir }}/../made {{ playbook_dir }}/../.state/lab/benchmark
-      changed_when: false
-""",
-    "playbooks/status.yml": """
-- name: Status
-  hosts: all
-  gather_facts: false
-  tasks:
-    - name: Status is written
-      ansible.builtin.command: cp {{ playbook_dir }}/../made/status.json {{ playbook_dir }}/../.state/lab
-      changed_when: false
-    - name: All is well
-      ansible.builtin.command: "false"
-      when: broken is defined
       changed_when: false
 """,
     "playbooks/teardown.yml": """
@@ -643,11 +697,14 @@ SLEEPING = """
   hosts: all
   gather_facts: false
   tasks:
+    - name: Environment is read
+      ansible.builtin.setup:
+        gather_subset: [env]
     - name: Service is started
       ansible.builtin.command: setsid -f sleep {detached}
       changed_when: false
     - name: Sleeps
-      ansible.builtin.command: sh -c 'trap "" INT TERM HUP; sleep {asleep}; sleep {asleep}'
+      ansible.builtin.command: sh -c 'trap "" INT TERM HUP; while sleep 0.05; do sleep {asleep} & done'
       changed_when: false
 """
 MAIN = """
@@ -663,11 +720,14 @@ class Checkout:
         self.root = root / "checkout"
         self.temporary = root / "tmp"
         self.temporary.mkdir()
+        (root / "another.cfg").write_text(f"[defaults]\nhome = {root}/another\n")
         self.environment = {
             **{name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")},
             # Enough for target aws, whose playbooks here never leave this machine.
             "AWS_ACCESS_KEY_ID": "id",
             "AWS_SECRET_ACCESS_KEY": SECRET,
+            "ANSIBLE_CONFIG": str(root / "another.cfg"),
+            "ANSIBLE_FORCE_COLOR": "1",
             "PYTHONPATH": str(ROOT),
             "TERM": "xterm-256color",
             "TMPDIR": str(self.temporary),
@@ -700,8 +760,11 @@ class Checkout:
 
     def kept(self) -> str:
         """Return the content of every file that a run left behind."""
-        files = [path for top in (self.root / ".state", self.temporary) for path in top.rglob("*")]
-        return "\n".join(f"{path}\n{path.read_text(errors='replace')}" for path in files if path.is_file())
+        found = []
+        for path in [*(self.root / ".state").rglob("*"), *self.temporary.rglob("*")]:
+            with contextlib.suppress(IsADirectoryError, FileNotFoundError):
+                found.append(f"{path}\n{path.read_text(errors='replace')}")
+        return "\n".join(found)
 
 
 @pytest.fixture
@@ -716,12 +779,14 @@ def test_up_shows_plain_progress_and_a_report(checkout: Checkout) -> None:
     assert "\x1b" not in out + err
     assert re.search(r"^\[ +\d+\.\d+s\] PLAY Site$", err, re.MULTILINE)
     assert re.search(r"^\[ +\d+\.\d+s\] Endpoints are known \.\.\. ok=1 changed=1$", err, re.MULTILINE)
-    assert re.search(r"^\[ +\d+\.\d+s\]   first line\n +second line$", err, re.MULTILINE)
+    assert re.search(r"^\[ +\d+\.\d+s\]   first line\n +checks keys: True$", err, re.MULTILINE)
     assert re.search(r"^localhost +4 +1 +0 +0 +0$", out, re.MULTILINE)
     assert "grafana  http://127.0.0.1:3000" in out
     assert re.search(r"^up on lab after \d+\.\d s: ok$", out, re.MULTILINE)
     log = Path(out.rstrip().rpartition("Log: ")[2])
     assert "PLAY RECAP" in log.read_text()
+    assert "\x1b" not in log.read_text()
+    assert (checkout.root / ".state/ansible").is_dir(), "the checkout's ansible.cfg counts"
     assert sorted(path.name for path in log.parent.iterdir()) == ["ansible.log", "result.json"]
     assert {path.stat().st_mode & 0o777 for path in log.parent.iterdir()} == {0o600}
     assert not list(checkout.temporary.iterdir())
@@ -765,23 +830,12 @@ def test_a_broken_playbook_says_where(checkout: Checkout) -> None:
     assert "site.yml:2:1)" in out
 
 
-def test_a_tag_that_no_task_has(checkout: Checkout) -> None:
-    checkout.write("playbooks/lab.yml", SAYING)
-    code, out, _err = checkout.run("up", "--json", "--tags", "nosuch")
-    assert (code, json.loads(out)["error"]) == (1, "no task has one of the tags nosuch")
-
-
-def test_bench_status_and_down(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_and_down(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
     project = Project(checkout.root)
     checkout.write(".state/lab/outputs.json", "{}")
 
     assert runner.main(["bench"], project) == 0
     assert "\ndirect  pooled\n" in capsys.readouterr().out
-
-    assert runner.main(["status", "--json", "-e", "broken=1"], project) == 1
-    document = json.loads(capsys.readouterr().out)
-    assert (document["healthy"], document["hosts"]) == (False, ["localhost"])
-    assert "All is well" in document["error"]
 
     assert runner.main(["down", "--json"], project) == 0
     document = json.loads(capsys.readouterr().out)
@@ -848,19 +902,21 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 @pytest.fixture
 def sleeping(checkout: Checkout) -> Iterator[tuple[Checkout, str, str]]:
-    """Return a checkout that leaves a service behind and then sleeps, deaf to polite signals."""
+    """Return a checkout that leaves a service behind, then starts ever more processes and is deaf."""
     # Durations of a thousand seconds and more, told apart from anybody else's by their fractions.
     asleep, detached = (f"{1000 + number}.{uuid.uuid4().int % 10**9:09}" for number in range(2))
     checkout.write("site.yml", SLEEPING.format(asleep=asleep, detached=detached))
     yield checkout, asleep, detached
-    for pid in running(asleep) + running(detached):
-        os.kill(pid, signal.SIGKILL)
+    while left := running(asleep) + running(detached):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_interrupt_leaves_no_orphan(sleeping: tuple[Checkout, str, str]) -> None:
     checkout, asleep, detached = sleeping
     process = checkout.start("up", "--target", "aws", "--json", "-e", f"password={VARIABLE}")
-    until(lambda: running(asleep))
+    until(lambda: running(asleep) and "TASK [Sleeps]" in checkout.kept())
     for secret in (SECRET, VARIABLE):
         assert secret not in checkout.kept(), "not even while it runs"
     process.send_signal(signal.SIGINT)

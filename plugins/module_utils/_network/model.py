@@ -21,7 +21,10 @@ def _parse(label: str, cidr: str) -> tuple[ipaddress.IPv4Network | None, str | N
     except ValueError as exc:
         return None, f"{label} {cidr!r} is no IPv4 network ({exc})"
     if not _SHORTEST_PREFIX <= network.prefixlen <= _LONGEST_PREFIX:
-        return None, f"{label} {cidr} has a prefix outside /{_SHORTEST_PREFIX} to /{_LONGEST_PREFIX}, all that AWS takes"
+        return (
+            None,
+            f"{label} {cidr} has a prefix outside /{_SHORTEST_PREFIX} to /{_LONGEST_PREFIX}, AWS' limits",
+        )
     return network, None
 
 
@@ -79,9 +82,7 @@ def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
     return routes
 
 
-def network_conflicts(
-    cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str
-) -> list[str]:
+def network_conflicts(cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str) -> list[str]:
     """Return what of this machine already uses addresses of a network that is to be made.
 
     Args:
@@ -111,7 +112,9 @@ def network_conflicts(
     conflicts += [
         f"this machine has a route to {network} through {interface}"
         for interface, network in parse_routes(routes)
-        if network.overlaps(wanted) and interface not in own_interfaces and interface not in foreign_interfaces
+        if network.overlaps(wanted)
+        and interface not in own_interfaces
+        and interface not in foreign_interfaces
     ]
     return conflicts
 
@@ -139,7 +142,9 @@ def chains_removal(rules: str, before: list[str]) -> str:
         jumps = [
             "-D" + line[2:]
             for line in lines
-            if (match := re.match(r"-A (\S+) .*-j (\S+)", line)) and match[1] not in chains and match[2] in chains
+            if (match := re.match(r"-A (\S+) .*-j (\S+)", line))
+            and match[1] not in chains
+            and match[2] in chains
         ]
         flushes = [f"-F {chain}" for chain in chains]
         deletions = [f"-X {chain}" for chain in chains]

@@ -33,6 +33,8 @@ try:
 except ImportError:
     psycopg2 = None
 
+DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
+
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STDOUT = 1
@@ -98,12 +100,12 @@ def find_executable(path: str | None) -> str:
         raise PgbenchError(f"Failed to find pgbench: {path} is no executable file. Correct executable")
     installed = {
         int(candidate.parts[-3]): candidate
-        for candidate in Path("/usr/lib/postgresql").glob("*/bin/pgbench")
+        for candidate in DEBIAN_PROGRAMS.glob("*/bin/pgbench")
         if candidate.parts[-3].isdecimal()
     }
     if not installed:
         raise PgbenchError(
-            "Failed to find pgbench: it is neither on PATH nor in /usr/lib/postgresql. "
+            f"Failed to find pgbench: it is neither on PATH nor in {DEBIAN_PROGRAMS}. "
             "Install it, in Debian from the package of the server such as postgresql-17, or set executable"
         )
     return str(installed[max(installed)])
@@ -126,8 +128,6 @@ def initialise(
     ``changed``, ``before`` and ``after`` (``model.Tables``) and ``command`` (None if not run). Raises
     PgbenchError.
     """
-    model.check_target(target)
-    model.check_scale(scale, timeout)
     after = model.initialised_tables(scale)
     with _session(target, timeout, directory, reader) as session:
         try:
@@ -156,15 +156,13 @@ def run(
     directory: str,
     reader: int = _STDOUT,
 ) -> dict[str, Any]:
-    """Run pgbench; return ``run`` and ``details`` (see model.run_result), ``command``, ``stdout``, ``warning``.
+    """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``.
 
     A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
     ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about
     35 bytes for each, ``reader`` the file descriptor whose end stops everything. Raises PgbenchError if
     pgbench can't be started as asked, or was interrupted.
     """
-    model.check_target(target)
-    model.check_workload(workload, timeout)
     command = [find_executable(executable), *model.run_arguments(target, workload)]
     latencies: Mapping[int, int] = {}
     stdout, warning = "", None

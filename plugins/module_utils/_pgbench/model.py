@@ -375,7 +375,7 @@ def latency_figures(latencies: Mapping[int, int]) -> dict[str, float | None]:
 
 # --- Errors ---------------------------------------------------------------------------------------------
 
-_ERROR = re.compile(r"\S+: (?P<kind>error|warning|hint|detail): (?P<text>.*)")
+_ERROR = re.compile(r"(?:starting vacuum\.\.\.)?\S+: error: (?P<text>.*)")
 # Where it happened. The same cause at each of a hundred clients is one cause.
 _WHERE = re.compile(
     r"connection to server .*? failed: |"
@@ -429,7 +429,10 @@ _HINTS = tuple(
             r"prepared statement .* (?:does not exist|already exists)",
             "Set PgBouncer's max_prepared_statements (1.21 or newer), or use protocol=simple",
         ),
-        (r"syntax error|invalid command|unrecognized time unit|unterminated", "Correct script_content"),
+        (
+            r"syntax error|invalid command|empty command list|unrecognized time unit|unterminated",
+            "Correct script_content",
+        ),
         (r"without completing the last transaction", "End the transaction in script_content"),
         (r"unrecognized option|invalid option", "Use pgbench of PostgreSQL 15 or newer, see executable"),
         (r"terminating connection|server closed the connection|backend died", "Look into the server's log"),
@@ -443,16 +446,15 @@ def explain(text: str) -> str:
     ``text`` is the standard error of pgbench or the message of a psycopg2 exception. What is the same for
     many clients is said once with their number; what only follows from another error is left out.
     """
-    messages = _error_messages(text)
-    causes = Counter(_cause(message) for message in messages if not _CONSEQUENCE.match(message))
-    if not causes:
-        causes = Counter(messages or _first_line(text))
+    messages = _error_messages(text) or _first_line(text)
+    reasons = [message for message in messages if not _CONSEQUENCE.match(message)]
+    causes = Counter(_SERVER.sub("", _WHERE.sub("", message)) for message in reasons or messages)
     shown = [
         f"{cause} ({count} times)" if count > 1 else cause
         for cause, count in causes.most_common(_CAUSES_SHOWN)
     ]
     if len(causes) > _CAUSES_SHOWN:
-        shown.append(f"and {len(causes) - _CAUSES_SHOWN} other errors")
+        shown.append(f"and {len(causes) - _CAUSES_SHOWN} more")
     hints = (hint for cause, _ in causes.most_common() for pattern, hint in _HINTS if pattern.search(cause))
     return ". ".join(["; ".join(shown), *list(hints)[:1]])
 
@@ -460,18 +462,13 @@ def explain(text: str) -> str:
 def _error_messages(text: str) -> list[str]:
     messages: list[str] = []
     for line in text.splitlines():
-        match = _ERROR.match(line)
-        if match and match["kind"] == "error":
+        if match := _ERROR.match(line):
             messages.append(match["text"].strip())
         elif line.startswith("connection to server"):  # another address of the same host
             messages.append(line.strip())
         elif line.startswith("LINE ") and messages and "syntax error" in messages[-1]:
             messages[-1] += f" ({line.strip()})"
     return [message for message in messages if message]
-
-
-def _cause(message: str) -> str:
-    return _SERVER.sub("", _WHERE.sub("", message))
 
 
 def _first_line(text: str) -> list[str]:
@@ -493,7 +490,7 @@ def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str |
     if returncode > 0:
         partial = "the run was aborted and its figures are incomplete: " if figures["transactions"] else ""
         return partial + explain(stderr)
-    if figures["tps"] is None:
+    if figures["transactions"] is None:
         return "pgbench printed no figures. Check executable"
     return None
 

@@ -38,25 +38,25 @@ def read_userlist(path: str) -> bytes | None:
         raise UserlistFileError(f"Failed to read {path}: {error.strerror}") from error
 
 
-def unknown_accounts(module: AnsibleModule) -> list[str]:
-    """Return which of the parameters ``owner`` and ``group`` name an account that this host does not have."""
-    lookups: dict[str, Callable[[str], Any]] = {"owner": pwd.getpwnam, "group": grp.getgrnam}
-    return [name for name, lookup in lookups.items() if not _is_known(module.params[name], lookup)]
-
-
 def check_writable(module: AnsibleModule) -> None:
-    """Raise UserlistFileError if the directory of the file, its owner or its group does not exist."""
+    """Raise UserlistFileError if directory, owner or group are missing, or the file can't become theirs."""
     path = module.params["path"]
     directory = Path(path).parent
     if not directory.is_dir():
         raise UserlistFileError(
             f"Failed to write {path}: there is no directory {directory}; install PgBouncer first or create it"
         )
-    for name in unknown_accounts(module):
-        raise UserlistFileError(
-            f"Failed to write {path}: this host has no {name} {module.params[name]!r};"
-            " create it first or give another"
-        )
+    ours = {"owner": [os.geteuid()], "group": [os.getegid(), *os.getgroups()]}
+    for option, number in _account_ids(module).items():
+        account = f"{option} {module.params[option]!r}"
+        if number is None:
+            raise UserlistFileError(
+                f"Failed to write {path}: this host has no {account}; create it first or give another"
+            )
+        if os.geteuid() != 0 and number not in ours[option]:
+            raise UserlistFileError(
+                f"Failed to write {path}: only root can give it to {account}; run the task with become"
+            )
 
 
 def write_userlist(module: AnsibleModule, content: bytes) -> None:
@@ -92,20 +92,28 @@ def set_attributes(module: AnsibleModule, diff: dict[str, Any] | None = None) ->
     still to be created counts as different.
     """
     attributes = module.load_file_common_arguments(module.params)
-    unknown = unknown_accounts(module)
-    for name in unknown:
+    unknown = [option for option, number in _account_ids(module).items() if number is None]
+    for option in unknown:
         if diff is not None:
-            diff.setdefault("after", {})[name] = attributes[name]
-        attributes[name] = None
+            diff.setdefault("after", {})[option] = attributes[option]
+        attributes[option] = None
     return bool(module.set_fs_attributes_if_different(attributes, bool(unknown), diff))
 
 
-def _is_known(account: str | None, lookup: Callable[[str], Any]) -> bool:
-    # Like Ansible itself, take a number for an id.
-    if account is None or account.isdecimal():
-        return True
+def _account_ids(module: AnsibleModule) -> dict[str, int | None]:
+    """Return the ids behind the options ``owner`` and ``group``, None for an account that does not exist."""
+    lookups: dict[str, Callable[[str], int]] = {
+        "owner": lambda name: pwd.getpwnam(name).pw_uid,
+        "group": lambda name: grp.getgrnam(name).gr_gid,
+    }
+    given = {option: module.params[option] for option in lookups if module.params[option] is not None}
+    return {option: _account_id(account, lookups[option]) for option, account in given.items()}
+
+
+def _account_id(account: str, lookup: Callable[[str], int]) -> int | None:
+    if account.isdecimal():  # Ansible takes a number for an id.
+        return int(account)
     try:
-        lookup(account)
+        return lookup(account)
     except (KeyError, ValueError):  # ValueError: a NUL in it
-        return False
-    return True
+        return None

@@ -16,16 +16,18 @@ except ImportError:
 def show(command: str, socket_directory: str, port: int) -> list[dict[str, Any]]:
     """Run a SHOW command and return its rows, each a dictionary by column.
 
-    The user is the console's own, ``pgbouncer``, whom PgBouncer lets in over the Unix socket without a password
-    if the caller runs under the same account (https://www.pgbouncer.org/usage.html#admin-console).
+    The user is the console's own, ``pgbouncer``, whom PgBouncer lets in over the Unix socket without a
+    password if the caller runs under the same account (https://www.pgbouncer.org/usage.html#admin-console).
 
-    Raises PgbouncerError if the command is no SHOW command, psycopg2 is missing, PgBouncer does not answer, or it
-    does not know the command.
+    Raises PgbouncerError if the command is no SHOW command, psycopg2 is missing, PgBouncer does not answer,
+    or it does not know the command.
     """
     if not command.upper().startswith("SHOW "):
         raise PgbouncerError(f"Failed to run {command!r}: only SHOW commands are run here")
     if psycopg2 is None:
-        raise PgbouncerError(f"Failed to run {command!r}: psycopg2 is missing; install python3-psycopg2 on the host")
+        raise PgbouncerError(
+            f"Failed to run {command!r}: psycopg2 is missing; install python3-psycopg2 on the host"
+        )
     try:
         connection = psycopg2.connect(host=socket_directory, port=port, user="pgbouncer", dbname="pgbouncer")
     except psycopg2.Error as exc:

@@ -21,8 +21,12 @@ _GRANT_KINDS = (
 )
 
 
+# Services of a database host, by the unit that runs them.
+_SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer\.service"}
+
+
 class Budget(NamedTuple):
-    """Server connections that pools may open (``needed``) and that PostgreSQL grants, with the sum in words."""
+    """Server connections that pools may open and that PostgreSQL grants, with the sum in words."""
 
     needed: int
     granted: int
@@ -36,7 +40,9 @@ def name_problem(name: str) -> str | None:
     if re.search(r"[\"'\\\x00-\x1f\x7f]", name):
         return f"the name {name!r} has a quote, a backslash or a control character; leave them out"
     if len(name.encode()) > MAX_NAME_BYTES:
-        return f"the name {name!r} has more than {MAX_NAME_BYTES} bytes, all that PostgreSQL keeps; shorten it"
+        return (
+            f"the name {name!r} has more than {MAX_NAME_BYTES} bytes, all that PostgreSQL keeps; shorten it"
+        )
     return None
 
 
@@ -94,9 +100,7 @@ def user_grants(users: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def userlist_entries(
-    users: Iterable[Mapping[str, Any]], stored: Mapping[str, str]
-) -> list[dict[str, str]]:
+def userlist_entries(users: Iterable[Mapping[str, Any]], stored: Mapping[str, str]) -> list[dict[str, str]]:
     """Return PgBouncer's users with the verifier that PostgreSQL holds, where it holds one.
 
     Args:
@@ -140,14 +144,20 @@ def password_verifier(password: str, name: str, current: str | None, encryption:
 
 
 def connection_budget(
-    pools: int, pool_size: int, reserve_pool_size: int, max_db_connections: int, databases: int, max_connections: int,
+    *,
+    pools: int,
+    pool_size: int,
+    reserve_pool_size: int,
+    max_db_connections: int,
+    databases: int,
+    max_connections: int,
     reserved_connections: int,
 ) -> Budget:
     """Return how many server connections PgBouncer may open, and how many PostgreSQL has for it.
 
-    A pool is a pair of database and user; each may open ``pool_size`` connections, and ``reserve_pool_size`` more
-    when clients wait. ``max_db_connections`` caps all pools of one database where it isn't 0
-    (https://www.pgbouncer.org/config.html).
+    A pool is a pair of database and user; each may open ``pool_size`` connections, and
+    ``reserve_pool_size`` more when clients wait. ``max_db_connections`` caps all pools of one database where
+    it isn't 0 (https://www.pgbouncer.org/config.html).
 
     Args:
         pools: number of pairs of database and user.
@@ -166,5 +176,48 @@ def connection_budget(
         words += f", capped at {databases} databases x {max_db_connections} = {needed}"
     granted = max_connections - reserved_connections
     return Budget(
-        needed, granted, f"{words}; PostgreSQL grants {max_connections} - {reserved_connections} reserved = {granted}"
+        needed,
+        granted,
+        f"{words}; PostgreSQL grants {max_connections} - {reserved_connections} reserved = {granted}",
     )
+
+
+def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what runs where, and whether all of it does.
+
+    Args:
+        outputs: ``hosts`` and ``endpoints`` of the site.
+        found: by database host, its ``services`` and ``packages`` as Ansible's facts have them, and the
+            rows of ``SHOW POOLS`` as ``pools``; empty for a host that did not answer.
+    """
+    services = []
+    pools = []
+    for host, facts in sorted(found.items()):
+        for name, pattern in _SERVICES.items():
+            unit, known = next(
+                (
+                    (unit, known)
+                    for unit, known in facts.get("services", {}).items()
+                    if re.fullmatch(pattern, unit)
+                ),
+                ("", {}),
+            )
+            package = re.sub(r"^postgresql@(\d+)-.*", r"postgresql-\1", unit).removesuffix(".service")
+            versions = facts.get("packages", {}).get(package, [])
+            services.append(
+                {
+                    "host": host,
+                    "name": name,
+                    "state": known.get("state", "unknown"),
+                    "version": versions[0]["version"] if versions else None,
+                }
+            )
+        pools += [{"host": host, **row} for row in facts.get("pools", [])]
+    return {
+        "hosts": outputs["hosts"],
+        "services": services,
+        "pools": pools,
+        "targets": [],
+        "endpoints": outputs["endpoints"],
+        "healthy": bool(services) and all(service["state"] == "running" for service in services),
+    }

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram, userlist
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import api, scram, userlist
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import UserlistFileError
 
 MODULE = "ansible_collections.pooled.postgres.plugins.modules.pgbouncer_userlist"
 KEY = base64.b64encode(bytes(32)).decode()
@@ -328,6 +330,21 @@ class TestRefusals:
         )
         assert not path.exists()
 
+    def test_only_root_can_give_a_file_away(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 4321)
+        module = SimpleNamespace(params={"path": str(path), "owner": "root", "group": None})
+        with pytest.raises(
+            UserlistFileError, match="only root can give it to owner 'root'; run the task with"
+        ):
+            api.check_writable(module)
+        module.params["owner"] = "4321"
+        api.check_writable(module)
+
+    def test_bad_mode_leaves_nothing_behind(self, path: Path) -> None:
+        result = run(path=str(path), users=[], mode="nonsense")
+        assert result["msg"] == "mode must be in octal or symbolic form"
+        assert list(path.parent.iterdir()) == []
+
     def test_relative_path(self) -> None:
         result = run(path="userlist.txt", users=[])
         assert result["msg"].startswith("Failed to read userlist.txt: the path is relative")
@@ -354,6 +371,7 @@ def test_ten_thousand_users_take_seconds(path: Path, secret: str) -> None:
     result = run(path=str(path), users=users, scram_iterations=1)
     assert result["total"] == 10_000
     assert len(result["added"]) == 100
+    assert result["invocation"]["module_args"]["users"] == "10000 users"
     assert result["diff"][0]["after"].count("\n") == 10_000
     assert not run(path=str(path), users=users, scram_iterations=1)["changed"]
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 30

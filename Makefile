@@ -1,0 +1,58 @@
+# Two commands: `make demo` runs the main job on an emulated AWS, `make test` runs every test.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Caches of the tools stay inside the checkout.
+export XDG_CACHE_HOME := $(CURDIR)/.state/cache
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo up bench status down test env env-dev lint unit sanity molecule constraints
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: env  ## Environment, lab, site, and a short benchmark: direct against pooled
+	@$(BIN)/python runner.py up --target lab
+	$(BIN)/python runner.py bench --target lab
+
+up bench status: env  ## The same of the lab, one by one
+	@$(BIN)/python runner.py $@ --target lab
+
+down: env  ## Remove the lab without a trace (KEEP_IMAGE=1 keeps the hosts' image)
+	@$(BIN)/python runner.py down --target lab -e lab_keep_image=$(or $(KEEP_IMAGE),0)
+
+env: .venv/.ready  ## Python environment for running
+
+env-dev: .venv/.ready-dev  ## Python environment for testing
+
+.venv/.ready: pyproject.toml constraints.txt
+	@tools/environment "$(PYTHON)" "bundle,lab"
+	touch $@
+
+.venv/.ready-dev: .venv/.ready
+	@tools/environment "$(PYTHON)" "bundle,lab,dev"
+	touch $@
+
+test: lint unit sanity molecule  ## Every test
+
+lint: env-dev  ## Static checks
+	@tools/lint
+
+unit: env-dev  ## Pure functions, modules and the runner
+	@$(BIN)/pytest
+
+sanity: env-dev  ## ansible-test sanity on a real copy of the collection
+	@tools/sanity
+
+molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
+	@$(BIN)/molecule test --scenario-name default
+
+constraints: env-dev  ## Newest versions that fit together
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
+	  --no-annotate --custom-compile-command 'make constraints' --no-emit-index-url pyproject.toml \
+	  --output-file constraints.txt
