@@ -178,9 +178,8 @@ class Project:
                 directory.mkdir(mode=0o700, exist_ok=True)
                 directory.chmod(0o700)
         except OSError as error:
-            raise Refusal(
-                f"can't keep state: {error}; run as the owner of {self.root}, or make room"
-            ) from None
+            advice = f"run as the owner of {self.root}, or make room"
+            raise Refusal(f"can't keep state: {error}; {advice}") from None
         for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run
@@ -230,7 +229,9 @@ def failure_text(result: Event, task_path: str) -> str:
         result: the event's `res`; of a loop, the failed items speak.
         task_path: file and line of the task, where to look when no_log hides the result.
     """
-    items = [item for item in result.get("results", []) if item.get("failed") or "censored" in item]
+    # A module may return results of its own, and count failures in them; a loop's are marked.
+    items = [one for one in result.get("results") or [] if isinstance(one, dict)]
+    items = [one for one in items if "censored" in one or ("ansible_loop_var" in one and one.get("failed"))]
     if items:
         return "\n".join(dict.fromkeys(failure_text(item, task_path) for item in items))
     if "censored" in result:
@@ -370,11 +371,9 @@ class Progress:
     def __init__(self, state: RunState, live: bool) -> None:
         self.state = state
         # Redrawn by us only: a thread of its own would read the state while an event changes it.
-        still: dict[str, Any] = dict.fromkeys(("auto_refresh", "redirect_stdout", "redirect_stderr"), False)
-        screen = Console(stderr=True)
-        self._live = (
-            Live(console=screen, get_renderable=self._render, transient=True, **still) if live else None
-        )
+        how: dict[str, Any] = dict.fromkeys(("auto_refresh", "redirect_stdout", "redirect_stderr"), False)
+        how.update(console=Console(stderr=True), get_renderable=self._render, transient=True)
+        self._live = Live(**how) if live else None
 
     def __enter__(self) -> None:
         if self._live:
@@ -409,9 +408,8 @@ class Progress:
         total = sum((Counter(counts) for counts in state.hosts().values()), Counter[str]())
         counted = "  ".join(f"{name} {total[name]}" for name in COUNTERS)
         rows = [hosts] if state.doing else []
-        return Group(
-            Text(f"{state.elapsed():7.1f}s  {where}", "bold"), *rows, Text(" " * 10 + counted, "dim")
-        )
+        head = Text(f"{state.elapsed():7.1f}s  {where}", "bold")
+        return Group(head, *rows, Text(" " * 10 + counted, "dim"))
 
 
 class Interrupt:

@@ -207,66 +207,235 @@ RETURN = r"""
 run:
   description:
     - The run, as a row of results. What pgbench did not print is null.
-    - C(script) is the name of the script, C(mode) is V(persistent) or V(reconnect), C(clients) and C(jobs)
-      are as asked for, C(transactions) is the number of those that succeeded and C(failed) of those that did
-      not, C(tps) is transactions per second. C(error) is null, or says in one line why the run failed.
-    - C(latency_ms) holds milliseconds, taken from the log of transactions, without failed ones and without
-      connecting. Percentiles are by nearest rank.
   returned: when O(action=run) and not in check mode
   type: dict
-  sample:
-    script: tpcb-like
-    mode: persistent
-    clients: 50
-    jobs: 4
-    transactions: 50000
-    tps: 2462.108305
-    failed: 0
-    latency_ms: {avg: 20.227, min: 1.204, p50: 18.771, p95: 38.406, p99: 52.118, max: 143.9}
-    error: null
+  contains:
+    script:
+      description: Name of the script.
+      returned: always
+      type: str
+      sample: tpcb-like
+    mode:
+      description: V(reconnect) if there was a connection for each transaction, else V(persistent).
+      returned: always
+      type: str
+      sample: persistent
+    clients:
+      description: Number of clients, as asked for.
+      returned: always
+      type: int
+      sample: 50
+    jobs:
+      description: Number of threads, as asked for.
+      returned: always
+      type: int
+      sample: 4
+    transactions:
+      description: Number of transactions that succeeded.
+      returned: always
+      type: int
+      sample: 50000
+    tps:
+      description: Transactions per second, of those that succeeded.
+      returned: always
+      type: float
+      sample: 2462.108305
+    failed:
+      description: Number of transactions that failed.
+      returned: always
+      type: int
+      sample: 0
+    latency_ms:
+      description:
+        - Latencies in milliseconds, from the log of transactions, without failed ones and without
+          connecting. Percentiles are by nearest rank.
+      returned: always
+      type: dict
+      sample: {avg: 20.227, min: 1.204, p50: 18.771, p95: 38.406, p99: 52.118, max: 143.9}
+    error:
+      description: Why the run failed, in one line, and what to do if that is known.
+      returned: always
+      type: str
+      sample: null
 details:
   description:
     - Everything else that pgbench prints. What it did not print is null.
-    - C(latency_average_ms) is pgbench's own figure. Unless there is C(latency_stddev_ms) too, it is computed
-      from the time that the run took, and with O(reconnect) it includes connecting.
-    - C(latencies_logged) is the number of transactions that RV(run.latency_ms) is taken from.
   returned: when O(action=run) and not in check mode
   type: dict
-  sample:
-    pgbench_version: "17.11"
-    server_version: "17.11"
-    transaction_type: "<builtin: TPC-B (sort of)>"
-    scale: 50
-    partition_method: null
-    partitions: null
-    query_mode: simple
-    threads: 4
-    max_tries: 1
-    duration_s: null
-    transactions_per_client: 1000
-    failed_percent: 0.0
-    serialization_failures: 0
-    serialization_failures_percent: 0.0
-    deadlock_failures: 0
-    deadlock_failures_percent: 0.0
-    retried: null
-    retried_percent: null
-    retries: null
-    skipped: null
-    skipped_percent: null
-    latency_limit_ms: null
-    late: null
-    late_percent: null
-    latency_average_ms: 20.308
-    latency_includes_failures: false
-    latency_stddev_ms: null
-    schedule_lag_average_ms: null
-    schedule_lag_max_ms: null
-    initial_connection_ms: 61.044
-    average_connection_ms: null
-    tps_counts: without initial connection time
-    scripts: []
-    latencies_logged: 50000
+  contains:
+    pgbench_version:
+      description: Version of pgbench.
+      returned: always
+      type: str
+      sample: "17.11"
+    server_version:
+      description: Version of the server.
+      returned: always
+      type: str
+      sample: "17.11"
+    transaction_type:
+      description: The script, in pgbench's words.
+      returned: always
+      type: str
+      sample: "<builtin: TPC-B (sort of)>"
+    scale:
+      description: The scale of the tables; 1 with O(script_content).
+      returned: always
+      type: int
+      sample: 50
+    partition_method:
+      description: How the table of accounts is partitioned.
+      returned: always
+      type: str
+      sample: null
+    partitions:
+      description: How many partitions it has.
+      returned: always
+      type: int
+      sample: null
+    query_mode:
+      description: The O(protocol).
+      returned: always
+      type: str
+      sample: simple
+    threads:
+      description: Number of threads that there were.
+      returned: always
+      type: int
+      sample: 4
+    max_tries:
+      description: How often a transaction was tried at most; null is without end.
+      returned: always
+      type: int
+      sample: 1
+    duration_s:
+      description: The O(duration) in seconds.
+      returned: always
+      type: int
+      sample: null
+    transactions_per_client:
+      description: The O(transactions).
+      returned: always
+      type: int
+      sample: 1000
+    failed_percent:
+      description: Share of transactions that failed.
+      returned: always
+      type: float
+      sample: 0.0
+    serialization_failures:
+      description: Number of transactions that failed by a serialization error.
+      returned: always
+      type: int
+      sample: 0
+    serialization_failures_percent:
+      description: Share of them.
+      returned: always
+      type: float
+      sample: 0.0
+    deadlock_failures:
+      description: Number of transactions that failed by a deadlock.
+      returned: always
+      type: int
+      sample: 0
+    deadlock_failures_percent:
+      description: Share of them.
+      returned: always
+      type: float
+      sample: 0.0
+    retried:
+      description: Number of transactions that were tried again, with O(max_tries).
+      returned: always
+      type: int
+      sample: null
+    retried_percent:
+      description: Share of them.
+      returned: always
+      type: float
+      sample: null
+    retries:
+      description: How often any transaction was tried again.
+      returned: always
+      type: int
+      sample: null
+    skipped:
+      description: Number of transactions that a rate limit left out.
+      returned: always
+      type: int
+      sample: null
+    skipped_percent:
+      description: Share of them.
+      returned: always
+      type: float
+      sample: null
+    latency_limit_ms:
+      description: The limit of the latency in milliseconds.
+      returned: always
+      type: float
+      sample: null
+    late:
+      description: Number of transactions beyond that limit.
+      returned: always
+      type: int
+      sample: null
+    late_percent:
+      description: Share of them.
+      returned: always
+      type: float
+      sample: null
+    latency_average_ms:
+      description:
+        - pgbench's own average of the latency in milliseconds. Unless there is a standard deviation too,
+          it is computed from the time that the run took, and with O(reconnect) it includes connecting.
+      returned: always
+      type: float
+      sample: 20.308
+    latency_includes_failures:
+      description: Whether failed transactions are in that average.
+      returned: always
+      type: bool
+      sample: false
+    latency_stddev_ms:
+      description: Standard deviation of the latency in milliseconds, if pgbench measured it.
+      returned: always
+      type: float
+      sample: null
+    schedule_lag_average_ms:
+      description: How late transactions began under a rate limit, on average, in milliseconds.
+      returned: always
+      type: float
+      sample: null
+    schedule_lag_max_ms:
+      description: How late they began at most.
+      returned: always
+      type: float
+      sample: null
+    initial_connection_ms:
+      description: How long it took to connect all clients, in milliseconds, without O(reconnect).
+      returned: always
+      type: float
+      sample: 61.044
+    average_connection_ms:
+      description: How long a connection took on average, in milliseconds, with O(reconnect).
+      returned: always
+      type: float
+      sample: null
+    tps_counts:
+      description: What RV(run.tps) includes, in pgbench's words.
+      returned: always
+      type: str
+      sample: without initial connection time
+    scripts:
+      description: The figures of each script, if there are several.
+      returned: always
+      type: list
+      elements: dict
+      sample: []
+    latencies_logged:
+      description: Number of transactions that RV(run.latency_ms) is taken from.
+      returned: always
+      type: int
+      sample: 50000
 command:
   description: The command that was run, null if none. It holds no secret.
   returned: when not in check mode, or O(action=initialise)

@@ -326,6 +326,11 @@ def test_outside_of_the_environment(has_environment: bool, tmp_path: Path) -> No
 # --------------------------------------------------------------------------------------- messages and events
 
 
+def failed_item(message: str) -> dict[str, Any]:
+    """Return the result of one round of a loop."""
+    return {"msg": message, "failed": True, "ansible_loop_var": "item"}
+
+
 HIDDEN = {"censored": "the output has been hidden due to the fact that 'no_log: true' was specified"}
 
 
@@ -342,10 +347,11 @@ HIDDEN = {"censored": "the output has been hidden due to the fact that 'no_log: 
         (
             {
                 "msg": "x",
-                "results": [{"msg": "y", "failed": True}, {"msg": "z"}, {"failed": True, "msg": "y"}],
+                "results": [failed_item("y"), {"msg": "z", "ansible_loop_var": "item"}, failed_item("y")],
             },
             "y",
         ),
+        ({"msg": "3 transactions failed", "results": [{"failed": 3}, 7]}, "3 transactions failed"),
         (HIDDEN, "hidden by no_log; look at the task, r.yml:3, and at the service's journal on the host"),
         (
             {"msg": "x", "results": [{"msg": "fine"}, HIDDEN]},

@@ -82,7 +82,7 @@ class _Watch:
         for descriptor, mask in events.items():
             poller.register(descriptor, mask)
         poller.register(self._reader, 0)  # POLLERR and POLLHUP are always reported
-        ready = {descriptor for descriptor, _ in poller.poll(min(remaining, _LONGEST_WAIT) * 1000)}
+        ready = set(dict(poller.poll(min(remaining, _LONGEST_WAIT) * 1000)))
         if self._reader in ready:
             raise InterruptedRunError("Failed to run pgbench: nobody waits for the result any more")
         return ready

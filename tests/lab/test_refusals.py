@@ -1,0 +1,163 @@
+"""Bad input is refused before anything changes, with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Lab, Run
+
+Unchanged = Callable[[Run], bool]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"pooled_user_password": ""}, "the password is empty"),
+        ({"pooled_user_password": "a\nb"}, "newline or a NUL"),
+        ({"pooled_user_password": "a\0b"}, "newline or a NUL"),
+        ({"pooled_user": 'my"user', "pooled_user_password": "x"}, "a quote, a backslash or a control character"),
+        ({"pgbouncer_pool_mode": "sessions"}, "value of pgbouncer_pool_mode must be one of"),
+        ({"pgbouncer_default_pool_size": 98}, "98 in reserve"),
+        ({"pooled_max_connections": 20}, "20 - 3 reserved = 17"),
+        ({"pooled_auth_type": "plain"}, "must be one of"),
+    ],
+    ids=str,
+)
+def test_a_site_that_could_not_work_is_refused(
+    lab: Lab, changed_nothing: Unchanged, variables: dict[str, Any], said: str
+) -> None:
+    said = said.replace("98 in reserve", "1 pools x (98 + 0 in reserve) = 98")
+    result = lab.playbook("playbooks/database.yml", variables=variables)
+    assert result.returncode != 0
+    # YAML folds long messages at spaces.
+    assert said in " ".join(result.stdout.split()), result.stdout
+    assert changed_nothing(result), result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"infrastructure_private_subnet_cidr": "10.9.0.0/24"}, "does not lie within the VPC"),
+        ({"infrastructure_private_subnet_cidr": "10.0.1.128/25"}, "overlaps"),
+        ({"infrastructure_vpc_cidr": "10.0.0.0/99"}, "is no IPv4 network"),
+        ({"infrastructure_admin_cidr": ""}, "infrastructure_admin_cidr is not set"),
+    ],
+    ids=str,
+)
+def test_a_network_that_could_not_work_is_refused(
+    lab: Lab, changed_nothing: Unchanged, variables: dict[str, Any], said: str
+) -> None:
+    variables = {"lab_network_cidr": "10.0.0.0/16", **variables}
+    result = lab.playbook("playbooks/provision.yml", variables=variables)
+    assert result.returncode != 0
+    assert said in " ".join(result.stdout.split()), result.stdout
+    assert changed_nothing(result), result.stdout
+
+
+def test_a_taken_port_is_refused(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        # Without its pid file, the emulator counts as not running.
+        result = lab.playbook(
+            "playbooks/lab.yml",
+            variables={"lab_state_dir": str(lab.state / "another"), "lab_emulator_port": port},
+        )
+    assert result.returncode != 0
+    assert f"port {port} of 127.0.0.1 is taken" in " ".join(result.stdout.split()), result.stdout
+    assert not (lab.state / "another").exists()
+
+
+def test_a_second_lab_on_the_same_network_is_refused(lab: Lab) -> None:
+    result = lab.playbook(
+        "playbooks/lab.yml", variables={"lab_state_dir": str(lab.state / "another"), "lab_emulator_port": 5999}
+    )
+    assert result.returncode != 0
+    assert "its network 10.0.0.0/16 is in use" in " ".join(result.stdout.split()), result.stdout
+    assert not (lab.state / "another").exists()
+
+
+@pytest.mark.parametrize(
+    ("mirror", "size"),
+    [
+        pytest.param("http://127.0.0.1:9/debian", None, id="mirror-unreachable"),
+        pytest.param("http://deb.debian.org/debian", "20m", id="disk-full"),
+    ],
+)
+def test_no_half_image_is_kept(lab: Lab, tmp_path: Path, mirror: str, size: str | None) -> None:
+    directory = tmp_path / "image"
+    if size:
+        directory.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
+    before = _images()
+    try:
+        result = lab.playbook(
+            "playbooks/lab.yml",
+            variables={"lab_mirror": mirror, "lab_image_directory": str(directory / "made"), "lab_suite": "trixie"},
+        ) if not size else lab.playbook(
+            # A mirror under another name is another image, which has to be made.
+            "playbooks/lab.yml",
+            variables={"lab_mirror": mirror + "/", "lab_image_directory": str(directory / "made")},
+        )
+    finally:
+        if size:
+            subprocess.run(["umount", str(directory)], check=True)
+    assert result.returncode != 0
+    assert "Failed to make the image of the lab's hosts" in " ".join(result.stdout.split()), result.stdout[-3000:]
+    assert _images() == before
+    assert not (directory / "made").exists()
+
+
+def _images() -> str:
+    return subprocess.run(
+        ["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fly"], "invalid choice: 'fly'"),
+        (["up", "--target", "moon"], "invalid choice: 'moon'"),
+    ],
+)
+def test_unknown_words_are_refused(lab: Lab, arguments: list[str], said: str) -> None:
+    result = lab.runner(*arguments, "--json")
+    assert result.returncode == 2
+    assert said in json.loads(result.stdout)["error"]
+
+
+def test_aws_without_credentials_points_to_the_lab(lab: Lab, tmp_path: Path) -> None:
+    nothing = {
+        "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "AWS_ACCESS_KEY_ID": "", "AWS_PROFILE": "",
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_CONFIG_FILE": str(tmp_path / "none"),
+    }
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        nothing.pop(name)
+    result = lab.runner("up", "--target", "aws", "--json", env=nothing)
+    assert result.returncode == 2
+    assert "--target lab" in json.loads(result.stdout)["error"]
+
+
+def test_neither_root_nor_sudo_is_refused(lab: Lab, tmp_path: Path) -> None:
+    if not (nobody := shutil.which("setpriv")):
+        pytest.skip("setpriv is missing, so the test can't become another user")
+    # The role asks `id -u`: another user's answer is all that it takes to need sudo.
+    fake = tmp_path / "id"
+    fake.write_text("#!/bin/sh\necho 1000\n")
+    sudo = tmp_path / "sudo"
+    sudo.write_text("#!/bin/sh\nexit 1\n")
+    for script in (fake, sudo):
+        script.chmod(0o755)
+    result = lab.playbook("playbooks/lab.yml", env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert nobody
+    assert result.returncode != 0
+    assert "without passwordless sudo" in " ".join(result.stdout.split()), result.stdout
