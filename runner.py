@@ -125,11 +125,16 @@ def command_lines(request: Request) -> list[list[str]]:
     if request.check and request.verb != "status":
         options += ["--check", "--diff"] if request.verb == "up" else ["--check"]
     tags = ["--tags", ",".join(request.tags)] if request.tags else []
-    runs = [["-i", f"inventory/{request.target}", *options, *tags, VERBS[request.verb]]]
+    inventory = f"inventory/{request.target}"
+    if (request.verb, request.target) == ("down", "lab"):
+        # The lab is removed as a whole: its hosts need not be asked for, and its API may be down already.
+        inventory += "/hosts.yml"
+    runs = [["-i", inventory, *options, *tags, VERBS[request.verb]]]
     if request.verb == "up" and request.target == "lab":
         # The lab's dynamic inventory asks the emulated API, which this playbook starts: it comes first, and
         # whole, since tags choose among what is done on the hosts.
         runs.insert(0, ["-i", "inventory/lab/hosts.yml", *options, "playbooks/lab.yml"])
+        runs[1] += ["--skip-tags", "lab"]
     return runs
 
 

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,17 +33,31 @@ class Lab:
         # Molecule sets variables for its own runs; a user has none of them.
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
         return subprocess.run(
-            command, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=900, check=False,
+            command,
+            cwd=ROOT,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
             env={**clean, **(env or {})},
         )
 
-    def playbook(self, name: str, *arguments: str, variables: Mapping[str, Any] | None = None, **kwargs: Any) -> Run:
+    def playbook(
+        self, name: str, *arguments: str, variables: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Run:
         """Run a playbook against the lab; variables go by a file, so that ``ps`` shows none."""
-        options = ["-i", "inventory/lab", *arguments]
-        if variables:
-            kwargs["stdin"] = json.dumps(variables)
-            options += ["-e", "@/dev/stdin"]
-        return self.run(str(Path(sys.executable).parent / "ansible-playbook"), name, *options, **kwargs)
+        command = [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            name,
+            "-i",
+            "inventory/lab",
+            *arguments,
+        ]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(json.dumps(variables or {}))
+            file.flush()
+            return self.run(*command, "-e", f"@{file.name}", **kwargs)
 
     def runner(self, *arguments: str, **kwargs: Any) -> Run:
         """Run runner.py."""
@@ -71,8 +86,12 @@ class Lab:
             "    print(str(e).strip())\n"
         )
         inputs = {
-            "host": self.facts()["private_addresses"][self.database], "port": port, "user": user,
-            "password": password, "dbname": database, "connect_timeout": 10,
+            "host": self.facts()["private_addresses"][self.database],
+            "port": port,
+            "user": user,
+            "password": password,
+            "dbname": database,
+            "connect_timeout": 10,
         }
         result = self.ssh(self.monitoring, f"python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
         return result.stdout.strip() or result.stderr
@@ -92,6 +111,8 @@ def changed_nothing() -> Callable[[Run], bool]:
 
     def check(result: Run) -> bool:
         recap = result.stdout.split("PLAY RECAP")[-1]
-        return "changed=" in recap and all(part == "changed=0" for part in recap.split() if part.startswith("changed="))
+        return "changed=" in recap and all(
+            part == "changed=0" for part in recap.split() if part.startswith("changed=")
+        )
 
     return check

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from conftest import Lab, Run
 
 Unchanged = Callable[[Run], bool]
@@ -23,7 +22,10 @@ Unchanged = Callable[[Run], bool]
         ({"pooled_user_password": ""}, "the password is empty"),
         ({"pooled_user_password": "a\nb"}, "newline or a NUL"),
         ({"pooled_user_password": "a\0b"}, "newline or a NUL"),
-        ({"pooled_user": 'my"user', "pooled_user_password": "x"}, "a quote, a backslash or a control character"),
+        (
+            {"pooled_user": 'my"user', "pooled_user_password": "x"},
+            "a quote, a backslash or a control character",
+        ),
         ({"pgbouncer_pool_mode": "sessions"}, "value of pgbouncer_pool_mode must be one of"),
         ({"pgbouncer_default_pool_size": 98}, "98 in reserve"),
         ({"pooled_max_connections": 20}, "20 - 3 reserved = 17"),
@@ -78,7 +80,8 @@ def test_a_taken_port_is_refused(lab: Lab) -> None:
 
 def test_a_second_lab_on_the_same_network_is_refused(lab: Lab) -> None:
     result = lab.playbook(
-        "playbooks/lab.yml", variables={"lab_state_dir": str(lab.state / "another"), "lab_emulator_port": 5999}
+        "playbooks/lab.yml",
+        variables={"lab_state_dir": str(lab.state / "another"), "lab_emulator_port": 5999},
     )
     assert result.returncode != 0
     assert "its network 10.0.0.0/16 is in use" in " ".join(result.stdout.split()), result.stdout
@@ -99,26 +102,39 @@ def test_no_half_image_is_kept(lab: Lab, tmp_path: Path, mirror: str, size: str 
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(directory)], check=True)
     before = _images()
     try:
-        result = lab.playbook(
-            "playbooks/lab.yml",
-            variables={"lab_mirror": mirror, "lab_image_directory": str(directory / "made"), "lab_suite": "trixie"},
-        ) if not size else lab.playbook(
-            # A mirror under another name is another image, which has to be made.
-            "playbooks/lab.yml",
-            variables={"lab_mirror": mirror + "/", "lab_image_directory": str(directory / "made")},
+        result = (
+            lab.playbook(
+                "playbooks/lab.yml",
+                variables={
+                    "lab_mirror": mirror,
+                    "lab_image_directory": str(directory / "made"),
+                    "lab_suite": "trixie",
+                },
+            )
+            if not size
+            else lab.playbook(
+                # A mirror under another name is another image, which has to be made.
+                "playbooks/lab.yml",
+                variables={"lab_mirror": mirror + "/", "lab_image_directory": str(directory / "made")},
+            )
         )
     finally:
         if size:
             subprocess.run(["umount", str(directory)], check=True)
     assert result.returncode != 0
-    assert "Failed to make the image of the lab's hosts" in " ".join(result.stdout.split()), result.stdout[-3000:]
+    assert "Failed to make the image of the lab's hosts" in " ".join(result.stdout.split()), result.stdout[
+        -3000:
+    ]
     assert _images() == before
     assert not (directory / "made").exists()
 
 
 def _images() -> str:
     return subprocess.run(
-        ["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True, check=True
+        ["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
 
@@ -137,8 +153,12 @@ def test_unknown_words_are_refused(lab: Lab, arguments: list[str], said: str) ->
 
 def test_aws_without_credentials_points_to_the_lab(lab: Lab, tmp_path: Path) -> None:
     nothing = {
-        "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "AWS_ACCESS_KEY_ID": "", "AWS_PROFILE": "",
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_PROFILE": "",
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
     }
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
         nothing.pop(name)

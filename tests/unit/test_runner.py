@@ -88,17 +88,18 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
     ("request_", "expected"),
     [
         (Request("up", "aws"), ["-i inventory/aws site.yml"]),
-        (Request("up"), ["-i inventory/lab/hosts.yml playbooks/lab.yml", "-i inventory/lab site.yml"]),
+        (Request("up"), ["-i inventory/lab/hosts.yml playbooks/lab.yml", "-i inventory/lab site.yml --skip-tags lab"]),
         (
             Request("up", check=True, tags=["a", "b"], extra_vars=["x=1", "@/v.yml"]),
             [
                 "-i inventory/lab/hosts.yml -e x=1 -e @/v.yml --check --diff playbooks/lab.yml",
-                "-i inventory/lab -e x=1 -e @/v.yml --check --diff --tags a,b site.yml",
+                "-i inventory/lab -e x=1 -e @/v.yml --check --diff --tags a,b site.yml --skip-tags lab",
             ],
         ),
         (Request("bench", check=True), ["-i inventory/lab --check playbooks/benchmark.yml"]),
         (Request("status", "aws", check=True), ["-i inventory/aws playbooks/status.yml"]),
-        (Request("down", tags=["a"]), ["-i inventory/lab --tags a playbooks/teardown.yml"]),
+        (Request("down", tags=["a"]), ["-i inventory/lab/hosts.yml --tags a playbooks/teardown.yml"]),
+        (Request("down", "aws"), ["-i inventory/aws playbooks/teardown.yml"]),
     ],
 )
 def test_command_lines(request_: Request, expected: list[str]) -> None:

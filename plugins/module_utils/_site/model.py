@@ -13,14 +13,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
 # NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
 MAX_NAME_BYTES = 63
 
-_GRANT_KINDS = (
-    ("database", "", ""),
-    ("schema", "public", ""),
-    ("table", "ALL_IN_SCHEMA", "public"),
-    ("sequence", "ALL_IN_SCHEMA", "public"),
-)
-
-
 # Services of a database host, by the unit that runs them.
 _SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer\.service"}
 
@@ -85,18 +77,12 @@ def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) 
 
 
 def user_grants(users: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return what each user is granted: the kinds of object of each of their databases, without passwords."""
+    """Return what each user is granted: each of their databases, and its schema public. Without passwords."""
     return [
-        {
-            "user": user["name"],
-            "database": database,
-            "type": kind,
-            "objs": objs or database,
-            "schema": schema,
-        }
+        {"user": user["name"], "database": database, "type": kind, "objs": objs}
         for user in users
         for database in user["databases"]
-        for kind, objs, schema in _GRANT_KINDS
+        for kind, objs in (("database", database), ("schema", "public"))
     ]
 
 

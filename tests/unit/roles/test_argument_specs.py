@@ -23,8 +23,17 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 every_role = pytest.mark.parametrize("role", ROLES)
 
 # Since ansible-core 2.19 only what is marked as trusted is templated, as the defaults of a role are.
-NATIVE = "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters
-TRUST = {"trusted_as_template": True} if NATIVE else {}
+_trusts = "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters
+TRUST = {"trusted_as_template": True} if _trusts else {}
+
+SECRET = "s3cr3t-of-a-user"
+PYTHON_TYPES = {"str": str, "path": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
+
+
+@pytest.fixture(autouse=True)
+def native_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make numbers of templates numbers, as ansible-core 2.19 does anyway."""
+    monkeypatch.setattr("ansible.constants.DEFAULT_JINJA2_NATIVE", True, raising=False)
 
 
 def load(path: Path) -> Any:
@@ -32,19 +41,26 @@ def load(path: Path) -> Any:
     return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
 
 
+def spec(role: str) -> dict[str, Any]:
+    """Return the spec of the role's entry point ``main``."""
+    return dict(load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"])
+
+
 def inputs(role: str) -> dict[str, Any]:
     """Return what the role's spec says of its inputs."""
-    options: dict[str, Any] = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"][
-        "main"
-    ]["options"]
-    return options
+    return dict(spec(role)["options"])
 
 
-def validated(role: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return values as the validation at the role's start makes them; fails the test where it refuses them."""
-    result = ArgumentSpecValidator(inputs(role)).validate(values, validate_role_argument_spec=True)
-    assert result.error_messages == []
-    return dict(result.validated_parameters)
+def problems(role: str, values: dict[str, Any]) -> list[str]:
+    """Return what the validation at the role's start has against values."""
+    validator = ArgumentSpecValidator(inputs(role))
+    return list(validator.validate(values, validate_role_argument_spec=True).error_messages)
+
+
+def with_nested(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the names and specs of options and of all that are nested in them."""
+    nested = [found for option in options.values() for found in with_nested(option.get("options", {}))]
+    return [*options.items(), *nested]
 
 
 def rendered_defaults(role: str) -> dict[str, Any]:
@@ -52,9 +68,7 @@ def rendered_defaults(role: str) -> dict[str, Any]:
     loader = DataLoader()
     path = ROOT / "roles" / role / "defaults/main.yml"
     templates = loader.load_from_file(str(path), **TRUST) if path.exists() else {}
-    values = dict(Templar(loader=loader, variables=templates).template(templates))
-    # ansible-core 2.18 renders numbers as text, which the spec makes numbers again.
-    return values if NATIVE else validated(role, values)
+    return dict(Templar(loader=loader, variables=templates).template(templates))
 
 
 def exactly(value: Any) -> str:
@@ -90,19 +104,64 @@ class TestSpec:
         assert exactly(documented) == exactly(rendered_defaults(role))
 
     @every_role
-    def test_lets_the_defaults_in_as_they_are(self, role: str) -> None:
-        defaults = rendered_defaults(role)
-        accepted = validated(role, defaults)
-        assert exactly(
-            {name: accepted[name] for name in defaults if inputs(role)[name]["type"] != "path"}
-        ) == exactly(
-            {name: value for name, value in defaults.items() if inputs(role)[name]["type"] != "path"}
-        )
+    def test_has_defaults_of_its_types(self, role: str) -> None:
+        wrong = {
+            name: option["default"]
+            for name, option in inputs(role).items()
+            if type(option["default"]) is not PYTHON_TYPES[option["type"]]
+        }
+        assert wrong == {}
+
+    @every_role
+    def test_lets_the_defaults_in(self, role: str) -> None:
+        assert problems(role, rendered_defaults(role)) == []
+
+    @pytest.mark.parametrize(
+        ("role", "name", "value", "problem"),
+        [
+            ("pgbouncer", "pgbouncer_pool_mode", "sesion", "must be one of: session, transaction, statement"),
+            ("pgbouncer", "pgbouncer_auth_type", "plain", "must be one of: scram-sha-256, md5"),
+            ("pgbouncer", "pgbouncer_max_client_conn", "many", "unable to convert to int"),
+            (
+                "pgbouncer",
+                "pgbouncer_users",
+                [{"name": "a"}],
+                "one of the following is required: password, verifier",
+            ),
+            ("pgbouncer", "pgbouncer_users", [{"name": "a", "verifyer": SECRET}], "pgbouncer_users.verifyer"),
+            ("pgbouncer", "pgbouncer_users", [SECRET], "unable to convert to dict"),
+            ("pgbouncer", "pgbouncer_databases", [{"name": "a", "prot": 1}], "pgbouncer_databases.prot"),
+            (
+                "postgres",
+                "postgres_users",
+                [{"name": "a", "password": SECRET}],
+                "required arguments: databases",
+            ),
+            ("postgres", "postgres_settings", ["a"], "unable to convert to dict"),
+            ("infrastructure", "infrastructure_reach", "vpn", "must be one of: public, private"),
+            (
+                "infrastructure",
+                "infrastructure_strict_host_key_checking",
+                "ask",
+                "one of: accept-new, yes, no",
+            ),
+        ],
+    )
+    def test_refuses_without_telling_secrets(self, role: str, name: str, value: Any, problem: str) -> None:
+        messages = "\n".join(problems(role, {name: value}))
+        assert problem in messages
+        assert SECRET not in messages
+
+    @every_role
+    def test_keeps_secrets_out_of_logs(self, role: str) -> None:
+        secret = re.compile(r"(password|verifier|secret|token)$")
+        options = with_nested(inputs(role))
+        assert [name for name, option in options if secret.search(name) and not option.get("no_log")] == []
 
     @every_role
     def test_has_an_example_that_uses_the_role_and_its_inputs(self, role: str) -> None:
-        main = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]["main"]
-        roles = [entry for play in yaml.safe_load(main["examples"]) for entry in play.get("roles", [])]
+        plays = yaml.safe_load(spec(role)["examples"])
+        roles = [entry for play in plays for entry in play.get("roles", [])]
         assert {entry["role"] for entry in roles} == {f"pooled.postgres.{role}"}
         assert {name for entry in roles for name in entry["vars"]} <= set(inputs(role))
 
@@ -121,26 +180,25 @@ class TestVariables:
         assert [name for name in names if not re.search(rf"\b{name}\b", text_of(role, name))] == []
 
 
-class TestDependencies:
-    GALAXY: dict[str, str] = load(ROOT / "galaxy.yml")["dependencies"]
-    REQUIREMENTS: dict[str, str] = {
-        entry["name"]: entry["version"] for entry in load(ROOT / "requirements.yml")["collections"]
-    }
+GALAXY: dict[str, str] = load(ROOT / "galaxy.yml")["dependencies"]
+REQUIREMENTS = {entry["name"]: entry["version"] for entry in load(ROOT / "requirements.yml")["collections"]}
 
+
+class TestDependencies:
     def test_are_the_same_for_galaxy_and_for_requirements(self) -> None:
-        assert self.GALAXY == self.REQUIREMENTS
+        assert GALAXY == REQUIREMENTS
 
     @pytest.mark.parametrize("name", sorted(GALAXY))
     def test_have_a_version_in_the_bundle_that_fits(self, name: str) -> None:
         bundle = Path(sysconfig.get_path("purelib"), "ansible_collections")
         manifest = json.loads((bundle / name.replace(".", "/") / "MANIFEST.json").read_text())
         version = manifest["collection_info"]["version"]
-        assert meets_requirements(version, self.GALAXY[name]), f"{version} is not {self.GALAXY[name]}"
-        assert meets_requirements(version, self.REQUIREMENTS[name])
+        assert meets_requirements(version, GALAXY[name]), f"{version} is not {GALAXY[name]}"
+        assert meets_requirements(version, REQUIREMENTS[name])
 
     def test_name_every_collection_that_is_used(self) -> None:
         files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
         files += ROOT.glob("playbooks/*.yml")
         modules = re.compile(r"(?m)^[\s-]+(\w+\.\w+)\.\w+:")
         used = {name for path in files for name in modules.findall(path.read_text())}
-        assert used - {"ansible.builtin", "pooled.postgres"} <= set(self.GALAXY)
+        assert used - {"ansible.builtin", "pooled.postgres"} <= set(GALAXY)

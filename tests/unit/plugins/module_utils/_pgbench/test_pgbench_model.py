@@ -131,7 +131,7 @@ FIGURES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("version", "run"), FIGURES, ids="-".join)
+@pytest.mark.parametrize(("version", "run"), FIGURES, ids=[" ".join(key) for key in FIGURES])
 def test_figures(version: str, run: str) -> None:
     expected = FIGURES[version, run]
     figures = model.parse_output(OUTPUTS[version][run])
