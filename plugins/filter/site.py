@@ -11,17 +11,24 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.pooled.postgres.plugins.module_utils._site import model
 
 
-def password_verifier(password: str, name: str, current: str | None, encryption: str) -> str:
+def password_verifier(password: str, name: str, current: str | None, encryption: str, iterations: int) -> str:
     """Return the verifier that a user's password should be stored as; see the model."""
     try:
-        return model.password_verifier(str(password), name, current, encryption)
+        return model.password_verifier(str(password), name, current, encryption, int(iterations))
     except ValueError as exc:
         raise AnsibleFilterError(f"Failed to make the verifier of user {name}: {exc}") from exc
 
 
-def connection_budget(inputs: dict[str, int]) -> dict[str, Any]:
-    """Return ``needed``, ``granted`` and ``arithmetic``; see the model for the inputs."""
-    return model.connection_budget(**inputs)._asdict()
+def connection_budget(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return ``needed``, ``granted`` and ``arithmetic``; see the model for the inputs.
+
+    Numbers given as text, as ``-e`` gives them, count as numbers.
+    """
+    try:
+        numbers = {name: int(value) for name, value in inputs.items()}
+    except ValueError as exc:
+        raise AnsibleFilterError(f"Failed to reckon the connection budget: {exc}") from exc
+    return model.connection_budget(**numbers)._asdict()
 
 
 class FilterModule:
@@ -32,6 +39,7 @@ class FilterModule:
         return {
             "connection_budget": connection_budget,
             "password_verifier": password_verifier,
+            "pool_count": model.pool_count,
             "site_status": model.site_status,
             "user_grants": model.user_grants,
             "user_problems": model.user_problems,

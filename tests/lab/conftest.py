@@ -1,100 +1,11 @@
-"""The lab that molecule brought up, and ways to use it as its users do."""
+"""Fixtures of the tests on the lab."""
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / ".state/lab"
-
-Run = subprocess.CompletedProcess[str]
-
-
-class Lab:
-    """The lab of this checkout."""
-
-    root = ROOT
-    state = STATE
-    database = "postgres-db-server"
-    monitoring = "monitoring-server"
-
-    def run(self, *command: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Run:
-        """Run a command in the checkout and return it, whatever its exit code."""
-        # Molecule sets variables for its own runs; a user has none of them.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-            env={**clean, **(env or {})},
-        )
-
-    def playbook(
-        self, name: str, *arguments: str, variables: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> Run:
-        """Run a playbook against the lab; variables go by a file, so that ``ps`` shows none."""
-        command = [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            name,
-            "-i",
-            "inventory/lab",
-            *arguments,
-        ]
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            file.write(json.dumps(variables or {}))
-            file.flush()
-            return self.run(*command, "-e", f"@{file.name}", **kwargs)
-
-    def runner(self, *arguments: str, **kwargs: Any) -> Run:
-        """Run runner.py."""
-        return self.run(sys.executable, "runner.py", *arguments, **kwargs)
-
-    def ssh(self, host: str, command: str, stdin: str | None = None) -> Run:
-        """Run a command on a host, over SSH as its users do."""
-        return self.run("ssh", "-F", str(STATE / "ssh_config"), host, command, stdin=stdin)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the outputs of the infrastructure."""
-        loaded: dict[str, Any] = json.loads((STATE / "infrastructure.json").read_text())
-        return loaded
-
-    def password(self) -> str:
-        """Return the generated password of the lab's user."""
-        return (STATE / "secrets/myuser").read_text().strip()
-
-    def login(self, port: int, password: str, user: str = "myuser", database: str = "mydb") -> str:
-        """Log in from the monitoring host and return what the server says: ``ok``, or its error."""
-        script = (
-            "import json, sys, psycopg2\n"
-            "try:\n"
-            "    c = psycopg2.connect(**json.load(sys.stdin)); c.cursor().execute('SELECT 1'); print('ok')\n"
-            "except psycopg2.Error as e:\n"
-            "    print(str(e).strip())\n"
-        )
-        inputs = {
-            "host": self.facts()["private_addresses"][self.database],
-            "port": port,
-            "user": user,
-            "password": password,
-            "dbname": database,
-            "connect_timeout": 10,
-        }
-        result = self.ssh(self.monitoring, f"python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
-        return result.stdout.strip() or result.stderr
+from lab import STATE, Lab, Run
 
 
 @pytest.fixture(scope="session")

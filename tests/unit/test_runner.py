@@ -88,7 +88,10 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
     ("request_", "expected"),
     [
         (Request("up", "aws"), ["-i inventory/aws site.yml"]),
-        (Request("up"), ["-i inventory/lab/hosts.yml playbooks/lab.yml", "-i inventory/lab site.yml --skip-tags lab"]),
+        (
+            Request("up"),
+            ["-i inventory/lab/hosts.yml playbooks/lab.yml", "-i inventory/lab site.yml --skip-tags lab"],
+        ),
         (
             Request("up", check=True, tags=["a", "b"], extra_vars=["x=1", "@/v.yml"]),
             [

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_STDOUT = 1
+_STDOUT = 1  # where the result goes
 _LONGEST_WAIT = 1.0  # seconds
 
 
@@ -62,13 +62,12 @@ class _Completed(NamedTuple):
 class _Watch:
     """Waits for file descriptors, but neither beyond a time nor for a result that nobody will read.
 
-    ``reader`` is the descriptor that the result will be written to. When Ansible is stopped it closes the SSH
-    channel, and sshd its end of the module's standard output; no signal tells the module.
+    When Ansible is stopped it closes the SSH channel, and sshd its end of the module's standard output; no
+    signal tells the module.
     """
 
-    def __init__(self, timeout: float, reader: int) -> None:
+    def __init__(self, timeout: float) -> None:
         self._deadline = time.monotonic() + timeout
-        self._reader = reader
 
     def ready(self, events: Mapping[int, int]) -> set[int]:
         """Return those descriptors that have one of their events or were closed; after a second, none.
@@ -81,9 +80,9 @@ class _Watch:
         poller = select.poll()
         for descriptor, mask in events.items():
             poller.register(descriptor, mask)
-        poller.register(self._reader, 0)  # POLLERR and POLLHUP are always reported
+        poller.register(_STDOUT, 0)  # POLLERR and POLLHUP are always reported
         ready = set(dict(poller.poll(min(remaining, _LONGEST_WAIT) * 1000)))
-        if self._reader in ready:
+        if _STDOUT in ready:
             raise InterruptedRunError("Failed to run pgbench: nobody waits for the result any more")
         return ready
 
@@ -119,17 +118,15 @@ def initialise(
     timeout: int,
     directory: str,
     check_mode: bool = False,
-    reader: int = _STDOUT,
 ) -> dict[str, Any]:
     """Create and fill pgbench's tables unless they are there for ``scale``, and return both states.
 
-    ``timeout`` is in seconds, ``directory`` is where temporary files go, ``reader`` the file descriptor whose
-    end stops everything. In check mode nothing is changed or needed but the database. The result has
-    ``changed``, ``before`` and ``after`` (``model.Tables``) and ``command`` (None if not run). Raises
-    PgbenchError.
+    ``timeout`` is in seconds, ``directory`` is where temporary files go. In check mode nothing is changed or
+    needed but the database. The result has ``changed``, ``before`` and ``after`` (``model.Tables``) and
+    ``command`` (None if not run). Raises PgbenchError.
     """
     after = model.initialised_tables(scale)
-    with _session(target, timeout, directory, reader) as session:
+    with _session(target, timeout, directory) as session:
         try:
             before = _read_tables(target, session)
             if before.are_ready_for(scale):
@@ -154,19 +151,17 @@ def run(
     executable: str | None,
     timeout: int,
     directory: str,
-    reader: int = _STDOUT,
 ) -> dict[str, Any]:
     """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``.
 
     A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
     ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about
-    35 bytes for each, ``reader`` the file descriptor whose end stops everything. Raises PgbenchError if
-    pgbench can't be started as asked, or was interrupted.
+    35 bytes for each. Raises PgbenchError if pgbench can't be started as asked, or was interrupted.
     """
     command = [find_executable(executable), *model.run_arguments(target, workload)]
     latencies: Mapping[int, int] = {}
     stdout, warning = "", None
-    with _session(target, timeout, directory, reader) as session:
+    with _session(target, timeout, directory) as session:
         if workload.script_content is not None:
             script = workload.script_content.encode(errors="surrogateescape")
             (session.directory / model.SCRIPT_FILE).write_bytes(script)
@@ -199,18 +194,27 @@ def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _session(target: model.Target, timeout: float, parent: str, reader: int) -> Iterator[_Session]:
-    with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="pgbench-", dir=parent) as directory:
+def _session(target: model.Target, timeout: float, parent: str) -> Iterator[_Session]:
+    with _signals_as_exceptions(), _private_directory(parent) as directory:
         # Nothing of the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and the
         # files in the home directory (.pgpass, .pg_service.conf, .postgresql) would lead elsewhere than the
         # task says.
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": directory, "LC_ALL": "C"}
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_ALL": "C"}
         if target.password is not None:
-            path = Path(directory) / "passfile"
+            path = directory / "passfile"
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(model.password_file(target.password))
             environment["PGPASSFILE"] = str(path)
-        yield _Session(Path(directory), environment, _Watch(timeout, reader))
+        yield _Session(directory, environment, _Watch(timeout))
+
+
+@contextmanager
+def _private_directory(parent: str) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="pgbench-", dir=parent) as directory:
+            yield Path(directory)
+    except OSError as error:
+        raise PgbenchError(f"Failed to keep files in {parent}: {error.strerror}. Make room there") from error
 
 
 @contextmanager
@@ -252,8 +256,7 @@ def _execute(command: list[str], session: _Session, open_files: int = 0) -> _Com
         try:
             stdout, stderr = _collect(process, session.watch)
         except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
             raise
     return _Completed(process.returncode, stdout, stderr)
 

@@ -484,9 +484,10 @@ def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str |
     ``returncode`` is below zero if a signal ended pgbench. Clients that gave up half-way make pgbench print
     the figures of what they did before and return 2.
     """
-    if returncode < 0:
+    # One thread that gives up calls exit() beside the others, which can end in a segmentation fault.
+    if returncode < 0 and not _error_messages(stderr):
         return f"pgbench was killed by signal {-returncode}. Look into the kernel's log"
-    if returncode > 0:
+    if returncode != 0:
         partial = "the run was aborted and its figures are incomplete: " if figures["transactions"] else ""
         return partial + explain(stderr)
     if figures["transactions"] is None:

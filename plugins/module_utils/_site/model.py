@@ -104,7 +104,9 @@ def userlist_entries(users: Iterable[Mapping[str, Any]], stored: Mapping[str, st
     return entries
 
 
-def password_verifier(password: str, name: str, current: str | None, encryption: str) -> str:
+def password_verifier(
+    password: str, name: str, current: str | None, encryption: str, iterations: int = scram.DEFAULT_ITERATIONS
+) -> str:
     """Return the verifier that a user's password should be stored as.
 
     Args:
@@ -112,10 +114,11 @@ def password_verifier(password: str, name: str, current: str | None, encryption:
         name: the user's name; MD5 hashes it along.
         current: the verifier that PostgreSQL holds now, if any.
         encryption: ``scram-sha-256`` or ``md5``.
+        iterations: rounds of SCRAM's key derivation.
 
     Returns:
-        ``current`` where it is of that encryption and fits the password, so that a second run changes nothing
-        and PgBouncer's copy stays identical; else a new one.
+        ``current`` where it is of that encryption, with those rounds, and fits the password, so that a
+        second run changes nothing and PgBouncer's copy stays identical; else a new one.
 
     Raises:
         ValueError: another encryption.
@@ -124,9 +127,21 @@ def password_verifier(password: str, name: str, current: str | None, encryption:
         return userlist.md5(name, password)
     if encryption != "scram-sha-256":
         raise ValueError(f"{encryption!r} is neither scram-sha-256 nor md5")
-    if current and userlist.kind(current) == userlist.SCRAM and scram.verify(password, scram.parse(current)):
-        return current
-    return scram.build(password)
+    if current and userlist.kind(current) == userlist.SCRAM:
+        verifier = scram.parse(current)
+        if verifier.iterations == iterations and scram.verify(password, verifier):
+            return current
+    return scram.build(password, iterations)
+
+
+def pool_count(users: Iterable[Mapping[str, Any]], databases: int) -> int:
+    """Return how many pools there can be: a pair of user and database each.
+
+    Args:
+        users: dictionaries, with the ``databases`` (names) that a user comes to; without, they come to all.
+        databases: number of databases.
+    """
+    return sum(len(user["databases"]) if user.get("databases") else databases for user in users)
 
 
 def connection_budget(
@@ -141,9 +156,9 @@ def connection_budget(
 ) -> Budget:
     """Return how many server connections PgBouncer may open, and how many PostgreSQL has for it.
 
-    A pool is a pair of database and user; each may open ``pool_size`` connections, and
-    ``reserve_pool_size`` more when clients wait. ``max_db_connections`` caps all pools of one database where
-    it isn't 0 (https://www.pgbouncer.org/config.html).
+    Each pool may open ``pool_size`` connections, and ``reserve_pool_size`` more when clients wait.
+    ``max_db_connections`` caps all pools of one database where it isn't 0
+    (https://www.pgbouncer.org/config.html).
 
     Args:
         pools: number of pairs of database and user.
@@ -155,8 +170,8 @@ def connection_budget(
         reserved_connections: those that PostgreSQL keeps for superusers and that others use.
     """
     each = pool_size + reserve_pool_size
-    words = f"{pools} pools x ({pool_size} + {reserve_pool_size} in reserve) = {pools * each}"
     needed = pools * each
+    words = f"{pools} pools x ({pool_size} + {reserve_pool_size} in reserve) = {needed}"
     if max_db_connections and databases * max_db_connections < needed:
         needed = databases * max_db_connections
         words += f", capped at {databases} databases x {max_db_connections} = {needed}"
@@ -179,15 +194,10 @@ def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any
     services = []
     pools = []
     for host, facts in sorted(found.items()):
+        units = facts.get("services", {})
         for name, pattern in _SERVICES.items():
-            unit, known = next(
-                (
-                    (unit, known)
-                    for unit, known in facts.get("services", {}).items()
-                    if re.fullmatch(pattern, unit)
-                ),
-                ("", {}),
-            )
+            unit = next((unit for unit in units if re.fullmatch(pattern, unit)), "")
+            known = units.get(unit, {})
             package = re.sub(r"^postgresql@(\d+)-.*", r"postgresql-\1", unit).removesuffix(".service")
             versions = facts.get("packages", {}).get(package, [])
             services.append(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import api, model
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InterruptedRunError,
     InvalidInputError,
     PgbenchError,
 )
@@ -146,6 +147,11 @@ pwd > {seen}/directory
     assert (seen / "modes").read_text().split() == ["700", "600"]
     assert (seen / "script").read_text() == "SELECT 'ä';"
     assert not Path(directory).exists()
+
+
+def test_no_place_for_files(program: Program, tmp_path: Path) -> None:
+    with pytest.raises(PgbenchError, match=r"Failed to keep files in .*/nowhere: No such file or directory"):
+        run(program(""), tmp_path / "nowhere")
 
 
 def test_no_password_no_file(program: Program, tmp_path: Path) -> None:
@@ -320,6 +326,15 @@ def test_a_server_that_never_answers(tmp_path: Path) -> None:
         with pytest.raises(PgbenchError, match=r"Failed to initialise database d at .*: not done after 1 s"):
             api.initialise(target, 1, executable=None, timeout=1, directory=str(tmp_path))
     assert time.monotonic() - begin < 5
+
+
+def test_a_second_signal_does_not_disturb() -> None:
+    with pytest.raises(InterruptedRunError, match="stopped by SIGTERM"), api._signals_as_exceptions():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            for number in api._SIGNALS:
+                signal.raise_signal(number)
 
 
 def test_signal_handlers_are_put_back(program: Program, tmp_path: Path) -> None:

@@ -404,6 +404,8 @@ def test_error_of_a_run() -> None:
     assert model.run_error(0, "", figures) is None  # failed transactions are figures
     assert model.run_error(1, ERRORS["refused"], nothing) == EXPLANATIONS["refused"]
     assert model.run_error(-9, "", nothing) == "pgbench was killed by signal 9. Look into the kernel's log"
+    # Seen with 15.18, 60 clients and 8 threads.
+    assert model.run_error(-11, ERRORS["too_many_clients"], nothing) == EXPLANATIONS["too_many_clients"]
     assert model.run_error(0, "", nothing) == "pgbench printed no figures. Check executable"
 
 
