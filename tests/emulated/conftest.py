@@ -24,7 +24,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-KEYS = {"access_key": "emulated-access-key", "secret_key": "emulated-secret-key"}
+SECRET_KEY = "emulated-secret-key"
 # Each test takes a region for itself: regions share nothing.
 REGIONS = (
     "ap-southeast-1",
@@ -42,6 +42,7 @@ REGIONS = (
 Resource = dict[str, Any]
 
 # By kind: how boto3 calls it, the key of the answer, the key of the id, and what leaves out the dead.
+# Without network interfaces: the emulator keeps those of a deleted NAT gateway.
 KINDS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "vpc": ("describe_vpcs", "Vpcs", "VpcId", {}),
     "subnet": ("describe_subnets", "Subnets", "SubnetId", {}),
@@ -57,12 +58,6 @@ KINDS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "security_group": ("describe_security_groups", "SecurityGroups", "GroupId", {}),
     "key_pair": ("describe_key_pairs", "KeyPairs", "KeyPairId", {"IncludePublicKey": True}),
     "volume": ("describe_volumes", "Volumes", "VolumeId", {}),
-    "network_interface": (
-        "describe_network_interfaces",
-        "NetworkInterfaces",
-        "NetworkInterfaceId",
-        {},
-    ),
 }
 
 
@@ -150,14 +145,15 @@ class Account:
     def __init__(self, emulator: Emulator, region: str, state: Path) -> None:
         self.emulator = emulator
         self.region = region
+        self.numbers = itertools.count(1)
         self.state = state
         state.mkdir(mode=0o700)
         self.ec2 = boto3.client(
             "ec2",
             region_name=region,
             endpoint_url=emulator.url,
-            aws_access_key_id=KEYS["access_key"],
-            aws_secret_access_key=KEYS["secret_key"],
+            aws_access_key_id="emulated-access-key",
+            aws_secret_access_key=SECRET_KEY,
         )
 
     def tags(self, kind: str, stack: str, name: str = "") -> list[dict[str, Any]]:
@@ -193,9 +189,15 @@ class Account:
 
     def playbook(self, name: str, *arguments: str, credentials: bool = True, **variables: Any) -> Run:
         """Run a playbook of the collection with the inventory of AWS and this region as AWS."""
-        keys = KEYS if credentials else {}
+        # The emulator takes any access key: one for each run tells whose calls are whose.
+        access_key = f"emulated-{next(self.numbers)}-{self.region}"
+        keys = {"access_key": access_key, "secret_key": SECRET_KEY}
         given = {
-            "pooled_aws": {"region": self.region, "endpoint_url": self.emulator.url, **keys},
+            "pooled_aws": {
+                "region": self.region,
+                "endpoint_url": self.emulator.url,
+                **(keys if credentials else {}),
+            },
             "pooled_state_dir": str(self.state),
             "infrastructure_availability_zone": f"{self.region}a",
             "infrastructure_admin_cidr": "192.0.2.1/32",
@@ -204,29 +206,14 @@ class Account:
             **variables,
         }
         # Not in the state directory, of which the tests say what is in it.
-        file = self.state.with_suffix(".json")
+        file = self.state.with_name(f"{access_key}.json")
         file.write_text(json.dumps(given))
         # Only the inventory's static half: the other one asks the real AWS.
-        command = [
-            "ansible-playbook",
-            f"playbooks/{name}.yml",
-            "-i",
-            "inventory/aws/hosts.yml",
-            "-e",
-            f"@{file}",
-        ]
-        start = self.emulator.recorded()
-        result = subprocess.run(
-            [BIN / command[0], *command[1:], *arguments],
-            cwd=ROOT,
-            env=self.emulator.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        calls = tuple(self.emulator.calls(start))
+        options = ("-i", "inventory/aws/hosts.yml", "-e", f"@{file}", *arguments)
+        result = self.emulator.ansible_playbook(f"playbooks/{name}.yml", *options)
+        calls = tuple(self.emulator.calls(access_key if credentials else None))
+        # Else "no call that changes anything" would say nothing.
+        assert calls or not credentials, result.stdout
         files = frozenset(str(path.relative_to(self.state)) for path in self.state.rglob("*"))
         return Run(result.returncode, result.stdout, calls, self.resources(), files)
 
@@ -292,19 +279,18 @@ class Emulator:
             check=False,
         )
 
-    def recorded(self) -> int:
-        """Return how much is recorded so far."""
-        return self.recording.stat().st_size
-
-    def calls(self, start: int) -> Iterator[Call]:
-        """Return the calls since then."""
+    def calls(self, access_key: str | None) -> Iterator[Call]:
+        """Return the calls with an access key, or those with none."""
         with self.recording.open() as file:
-            file.seek(start)
             for line in file:
                 entry = json.loads(line)
+                signed = re.search(r"Credential=([^/]+)/", entry["headers"].get("Authorization", ""))
+                if (signed and signed[1]) != access_key:
+                    continue
                 body = base64.b64decode(entry["body"]).decode() if entry["body_encoded"] else entry["body"]
                 parameters = dict(urllib.parse.parse_qsl(body))
-                yield Call(parameters.pop("Action", "?"), parameters)
+                if "Action" in parameters:
+                    yield Call(parameters.pop("Action"), parameters)
 
 
 @pytest.fixture(scope="session")

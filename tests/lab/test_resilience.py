@@ -36,7 +36,8 @@ def _counted(lab: Lab) -> str:
 def test_a_killed_emulator_comes_back_with_the_same_account(lab: Lab, changed_nothing: Unchanged) -> None:
     before, hosts, row = lab.facts(), _containers(), _counted(lab)
     os.kill(int((lab.state / "emulator/pid").read_text()), signal.SIGKILL)
-    assert lab.playbook("playbooks/lab.yml").returncode == 0
+    started = lab.playbook("playbooks/lab.yml")
+    assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
     result = lab.playbook("playbooks/provision.yml")
     assert result.returncode == 0, result.stdout[-3000:]
     assert changed_nothing(result), result.stdout
@@ -49,7 +50,8 @@ def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, changed_nothin
     """Interrupted between the emulator's start and its replay, a run leaves an empty account behind."""
     before = lab.facts()
     (lab.state / "emulator/pid").unlink()
-    assert lab.playbook("playbooks/lab.yml").returncode == 0
+    started = lab.playbook("playbooks/lab.yml")
+    assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
     result = lab.playbook("playbooks/provision.yml")
     assert result.returncode == 0, result.stdout[-3000:]
     assert changed_nothing(result), result.stdout
@@ -90,7 +92,7 @@ def test_a_run_interrupted_half_way_leaves_no_orphan_and_can_be_made_again(lab: 
     left = [
         pid
         for pid in Path("/proc").glob("[0-9]*")
-        if _runs_in(pid, str(lab.root)) and _is(pid, "ansible-playbook")
+        if _runs_in(pid, str(lab.root)) and _is(pid, "inventory/lab")
     ]
     assert left == []
     assert lab.runner("up").returncode == 0
