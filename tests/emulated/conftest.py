@@ -15,7 +15,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,8 @@ class Run:
 
     code: int
     output: str
-    calls: tuple[Call, ...]
-    after: Resources
+    calls: tuple[Call, ...] = field(repr=False)
+    after: Resources = field(repr=False)
     files: frozenset[str]
 
     @property
