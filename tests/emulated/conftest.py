@@ -275,7 +275,7 @@ class Emulator:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=300,
             check=False,
         )
 

@@ -1,0 +1,134 @@
+"""What the roles ask of their inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram
+from ansible_collections.pooled.postgres.plugins.module_utils._site import model
+
+USER = {"name": "u", "password": "p", "databases": ["d"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"password": "q\"uo'te \\ $ % pässwörd €"}, None),
+        ({"password": ""}, "the password is empty"),
+        ({"password": None}, "the password is empty"),
+        ({"password": None, "verifier": "md5..."}, None),
+        ({"password": "a\nb"}, "a newline or a NUL"),
+        ({"password": "a\0b"}, "a newline or a NUL"),
+        ({"name": 'u"v'}, "a quote"),
+        ({"name": "u'v"}, "a quote"),
+        ({"name": ""}, "the name is empty"),
+        ({"name": "é" * 32}, "more than 63 bytes"),
+        ({"databases": ["other"]}, "the database 'other' is none of those that are made (d)"),
+    ],
+)
+def test_user_problems(changes: dict[str, Any], said: str | None) -> None:
+    problems = model.user_problems([{**USER, **changes}], ["d"])
+    assert len(problems) == (said is not None)
+    assert said is None or said in problems[0]
+
+
+def test_a_user_named_twice_and_a_database_with_a_quote_are_problems() -> None:
+    problems = model.user_problems([USER, USER], ["d", 'e"'])
+    assert len(problems) == 2
+    assert "named twice" in problems[1]
+
+
+def test_no_problem_tells_a_password() -> None:
+    assert "s3cr3t" not in "".join(model.user_problems([{**USER, "password": "s3cr3t\n"}], ["d"]))
+
+
+def test_a_verifier_that_fits_is_kept() -> None:
+    current = scram.build("secret")
+    assert model.password_verifier("secret", "u", current, "scram-sha-256") == current
+
+
+@pytest.mark.parametrize("current", [None, scram.build("other"), scram.build("secret", 1), "md5" + "0" * 32])
+def test_a_verifier_that_does_not_fit_is_made_anew(current: str | None) -> None:
+    made = model.password_verifier("secret", "u", current, "scram-sha-256")
+    assert made != current
+    assert scram.verify("secret", scram.parse(made))
+
+
+def test_md5_is_the_tutorials() -> None:
+    made = model.password_verifier("mypassword", "myuser", None, "md5")
+    assert made == "md554fdba1dac1d18ce9c2d57a03502a8ff"
+
+
+def test_another_encryption_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither"):
+        model.password_verifier("secret", "u", None, "plain")
+
+
+def test_grants_tell_no_password() -> None:
+    assert model.user_grants([USER]) == [
+        {"user": "u", "database": "d", "type": "database", "objs": "d"},
+        {"user": "u", "database": "d", "type": "schema", "objs": "public"},
+    ]
+
+
+def test_postgresqls_verifier_goes_before_the_password() -> None:
+    users: list[dict[str, Any]] = [USER, {"name": "v", "verifier": "V"}, {"name": "w", "password": "x"}]
+    assert model.userlist_entries(users, {"u": "U"}) == [
+        {"name": "u", "verifier": "U"},
+        {"name": "v", "verifier": "V"},
+        {"name": "w", "password": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed", "words"),
+    [
+        ({}, 40, "2 pools x (20 + 0 in reserve) = 40; PostgreSQL grants 100 - 3 reserved = 97"),
+        ({"reserve_pool_size": 5}, 50, "2 pools x (20 + 5 in reserve) = 50;"),
+        ({"max_db_connections": 15}, 15, "= 40, capped at 1 databases x 15 = 15;"),
+        ({"max_db_connections": 90}, 40, "= 40;"),
+    ],
+)
+def test_connection_budget(changes: dict[str, int], needed: int, words: str) -> None:
+    inputs = {
+        "pools": 2,
+        "pool_size": 20,
+        "reserve_pool_size": 0,
+        "max_db_connections": 0,
+        "databases": 1,
+        "max_connections": 100,
+        "reserved_connections": 3,
+    }
+    budget = model.connection_budget(**{**inputs, **changes})
+    assert (budget.needed, budget.granted) == (needed, 97)
+    assert words in budget.arithmetic
+
+
+def test_pools_are_pairs_of_user_and_database() -> None:
+    assert model.pool_count([{"databases": ["a"]}, {"databases": ["a", "b"]}, {}], 4) == 7
+
+
+@pytest.mark.parametrize(("state", "healthy"), [("running", True), ("stopped", False), (None, False)])
+def test_status_is_healthy_only_where_all_runs(state: str | None, healthy: bool) -> None:
+    units = {"postgresql@17-main.service": {"state": "running"}}
+    if state:
+        units["pgbouncer.service"] = {"state": state}
+    packages = {"postgresql-17": [{"version": "17.1"}], "pgbouncer": [{"version": "1.24"}]}
+    found = {"db": {"services": units, "packages": packages, "pools": [{"database": "d"}]}}
+    status = model.site_status({"hosts": ["db"], "endpoints": {"pgbouncer": "x"}}, found)
+    assert status["healthy"] is healthy
+    assert status["services"][0] == {
+        "host": "db",
+        "name": "postgresql",
+        "state": "running",
+        "version": "17.1",
+    }
+    assert status["pools"] == [{"host": "db", "database": "d"}]
+
+
+def test_a_host_that_did_not_answer_is_not_healthy() -> None:
+    status = model.site_status({"hosts": ["db"], "endpoints": {}}, {"db": {}})
+    assert status["healthy"] is False
+    assert {service["state"] for service in status["services"]} == {"unknown"}
