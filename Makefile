@@ -9,9 +9,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Caches of the tools stay inside the checkout.
 export XDG_CACHE_HOME := $(CURDIR)/.state/cache
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.state/molecule
+# Also for tools that don't read ansible.cfg.
+export ANSIBLE_HOME := $(CURDIR)/.state/ansible
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up bench status down test env env-dev lint unit sanity molecule constraints
+.PHONY: help demo up bench status down test env env-dev lint unit sanity emulated molecule constraints
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,7 +41,7 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	@tools/environment "$(PYTHON)" "bundle,lab,dev"
 	touch $@
 
-test: lint unit sanity molecule  ## Every test
+test: lint unit sanity emulated molecule  ## Every test
 
 lint: env-dev  ## Static checks
 	@tools/lint
@@ -48,6 +51,9 @@ unit: env-dev  ## Pure functions, modules and the runner
 
 sanity: env-dev  ## ansible-test sanity on a real copy of the collection
 	@tools/sanity
+
+emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
+	@$(BIN)/pytest tests/emulated
 
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 	@$(BIN)/molecule test --scenario-name default
