@@ -41,7 +41,9 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	@tools/environment "$(PYTHON)" "bundle,lab,dev"
 	touch $@
 
-test: lint unit sanity emulated molecule  ## Every test
+test: env-dev  ## Every test
+	@$(MAKE) --jobs=2 --output-sync=target emulated lint unit sanity
+	$(MAKE) molecule
 
 lint: env-dev  ## Static checks
 	@tools/lint
