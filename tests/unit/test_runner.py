@@ -732,7 +732,12 @@ class Checkout:
         self.temporary.mkdir()
         (root / "another.cfg").write_text(f"[defaults]\nhome = {root}/another\n")
         self.environment = {
-            **{name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")},
+            # Whoever runs it by hand has none of what `make` and molecule set.
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in ("FORCE_COLOR", "NO_COLOR") and not name.startswith("ANSIBLE_")
+            },
             # Enough for target aws, whose playbooks here never leave this machine.
             "AWS_ACCESS_KEY_ID": "id",
             "AWS_SECRET_ACCESS_KEY": SECRET,
