@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -77,6 +78,12 @@ class Request:
     tags: Sequence[str] = ()
     extra_vars: Sequence[str] = ()
     yes: bool = False
+    delete_data: bool = False
+
+    @property
+    def must_be_confirmed(self) -> bool:
+        """Whether this removes what costs money, and the only copy of data, without having been told to."""
+        return (self.verb, self.target) == ("down", "aws") and not (self.yes or self.check)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,12 +123,15 @@ def parse(argv: Sequence[str]) -> Request:
     text = "variables for the playbooks: NAME=VALUE, or @FILE, which keeps secrets out of sight of ps"
     add("-e", "--extra-vars", type=_extra_vars, action="append", default=[], metavar="VARS", help=text)
     add("--yes", action="store_true", help="down: remove what runs on aws without asking")
+    add("--delete-data", action="store_true", help="down: remove the data volumes on aws, too")
     return Request(**vars(parser.parse_args(argv)))
 
 
 def command_lines(request: Request) -> list[list[str]]:
     """Return the arguments of each ansible-playbook run that the request needs, in order."""
     options = [part for given in request.extra_vars for part in ("-e", given)]
+    if request.delete_data:
+        options += ["-e", "infrastructure_delete_data=true"]
     if request.check and request.verb != "status":
         options += ["--check", "--diff"] if request.verb == "up" else ["--check"]
     tags = ["--tags", ",".join(request.tags)] if request.tags else []
@@ -151,17 +161,6 @@ def check_credentials() -> None:
         cause = f"no usable AWS credentials: {error}"
     advice = "run `aws configure` or `aws sso login`, or set AWS_PROFILE; `--target lab` needs no account"
     raise Refusal(f"{cause}: {advice}")
-
-
-def confirm_removal(request: Request) -> None:
-    """Ask before anything on AWS is removed. Raises Refusal if the answer is no, or nobody is there."""
-    if request.verb != "down" or request.target != "aws" or request.yes or request.check:
-        return
-    if not sys.stdin.isatty():
-        raise Refusal("down --target aws removes hosts and data, and there is no terminal to ask: add --yes")
-    print("This removes the hosts on AWS and their data. Type yes: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != "yes":
-        raise Refusal("not confirmed, nothing was removed")
 
 
 @dataclass(frozen=True)
@@ -593,11 +592,31 @@ def what_went_wrong(state: RunState, code: int, stopped_by: int) -> str | None:
     return None
 
 
+def confirm_removal(request: Request, project: Project) -> tuple[Document, int] | None:
+    """Show what would be removed, and ask. Raises Refusal if the answer is no, or nobody is there.
+
+    Returns:
+        What the run in check mode said, if it failed; else None.
+    """
+    if not sys.stdin.isatty():
+        advice = "add --yes, or --check to see what would go"
+        raise Refusal(f"down --target aws removes hosts, and there is no terminal to ask: {advice}")
+    document, code = execute(dataclasses.replace(request, check=True), project)
+    if code:
+        return document, code
+    what = "and the data volumes. " if request.delete_data else "but no data volume. "
+    print(f"This removes all of the above, {what}Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise Refusal("not confirmed, nothing was removed")
+    return None
+
+
 def perform(request: Request, project: Project) -> tuple[Document, int]:
     """Do what is asked for; return the document about it and the exit code. Raises Refusal if it can't."""
     if request.target == "aws":
         check_credentials()
-    confirm_removal(request)
+    if request.must_be_confirmed and (stopped := confirm_removal(request, project)):
+        return stopped
     state = project.state(request.target)
     if request.verb in ("bench", "status") and not (state / "outputs.json").is_file():
         demo = "`make demo` or " if request.target == "lab" else ""

@@ -219,7 +219,7 @@ class Account:
 
 
 class Emulator:
-    """A moto server on a free port of loopback, which records what it is asked."""
+    """The lab's emulator on a free port of loopback, which records what it is asked."""
 
     def __init__(self, directory: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -238,7 +238,7 @@ class Emulator:
         self.log = directory / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+                [sys.executable, ROOT / "roles/lab/files/emulator/server.py", "--port", str(port)],
                 cwd=directory,
                 env=clean | {"MOTO_ENABLE_RECORDING": "1", "MOTO_RECORDER_FILEPATH": str(self.recording)},
                 stdout=log,

@@ -8,7 +8,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".state/lab"
 
 Run = subprocess.CompletedProcess[str]
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until something is so, and fail if it is not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
 
 
 class Lab:

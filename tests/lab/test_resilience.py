@@ -1,80 +1,123 @@
-"""What the lab survives: a killed emulator, a stopped host, an interrupted run; and what changes what."""
+"""What the lab survives: a killed emulator, a stopped host, an interrupted run; and what changes what.
+
+Each accident happens once, and its tests look at what came of it: a run takes the better part of a minute.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pytest
 from lab import Lab, Run
 
 Unchanged = Callable[[Run], bool]
+STRAY = "pooled-stray"
 
 
-def _containers() -> dict[str, str]:
-    """Return the ids of the lab's containers by name."""
-    rows = subprocess.run(
-        ["podman", "ps", "--format", "{{.Names}} {{.ID}}"], capture_output=True, text=True, check=True
-    ).stdout
-    return dict(row.split() for row in rows.splitlines() if row.startswith("pooled-"))
+def podman(*arguments: str) -> str:
+    """Run podman and return what it prints."""
+    return subprocess.run(["podman", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def _counted(lab: Lab) -> str:
+def containers() -> dict[str, str]:
+    """Return the ids of the lab's running containers by name."""
+    rows = podman("ps", "--format", "{{.Names}} {{.ID}}").splitlines()
+    return dict(row.split() for row in rows if row.startswith("pooled-"))
+
+
+def kept_row(lab: Lab) -> str:
     """Return a row that only this database has."""
-    query = (
-        "CREATE TABLE IF NOT EXISTS kept (at timestamptz DEFAULT now()); INSERT INTO kept DEFAULT VALUES; "
-    )
+    query = "CREATE TABLE IF NOT EXISTS kept (at timestamptz DEFAULT now()); INSERT INTO kept DEFAULT VALUES;"
     result = lab.ssh(lab.database, f'sudo -u postgres psql -qAt -c "{query} SELECT min(at) FROM kept"')
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
-def test_a_killed_emulator_comes_back_with_the_same_account(lab: Lab, changed_nothing: Unchanged) -> None:
-    before, hosts, row = lab.facts(), _containers(), _counted(lab)
-    os.kill(int((lab.state / "emulator/pid").read_text()), signal.SIGKILL)
-    started = lab.playbook("playbooks/lab.yml")
-    assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
-    result = lab.playbook("playbooks/provision.yml")
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert changed_nothing(result), result.stdout
-    assert lab.facts() == before
-    assert _containers() == hosts
-    assert _counted(lab) == row
-
-
-def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, changed_nothing: Unchanged) -> None:
-    """Interrupted between the emulator's start and its replay, a run leaves an empty account behind."""
-    before = lab.facts()
-    (lab.state / "emulator/pid").unlink()
-    started = lab.playbook("playbooks/lab.yml")
-    assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
-    result = lab.playbook("playbooks/provision.yml")
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert changed_nothing(result), result.stdout
-    assert lab.facts() == before
-
-
-def test_a_stopped_host_is_started_with_its_data(lab: Lab) -> None:
-    row, hosts = _counted(lab), _containers()
-    subprocess.run(
-        ["podman", "stop", "--time", "5", f"pooled-{lab.database}"], check=True, capture_output=True
-    )
-    assert lab.login(6432, lab.password()) != "ok"
-    result = lab.playbook("playbooks/provision.yml")
-    assert result.returncode == 0, result.stdout[-3000:]
+def login(lab: Lab, port: int) -> str:
+    """Log in as soon as somebody listens, and return what came of it."""
     deadline = time.monotonic() + 60
-    while (answer := lab.login(6432, lab.password())) != "ok" and time.monotonic() < deadline:
+    while (answer := lab.login(port, lab.password())) != "ok" and time.monotonic() < deadline:
         time.sleep(1)
-    assert answer == "ok"
-    assert _containers() == hosts
-    assert _counted(lab) == row
+    return answer
 
 
-def test_a_run_interrupted_half_way_leaves_no_orphan_and_can_be_made_again(lab: Lab) -> None:
+@dataclass(frozen=True)
+class Seen:
+    """What can be told of the lab before an accident and after it."""
+
+    facts: dict[str, Any]
+    containers: dict[str, str]
+    row: str
+
+
+def see(lab: Lab) -> Seen:
+    return Seen(lab.facts(), containers(), kept_row(lab))
+
+
+@dataclass(frozen=True)
+class Accident:
+    """The lab before an accident, and the run that put it right."""
+
+    before: Seen
+    recovery: Run
+
+
+@pytest.fixture(scope="module")
+def accident(lab: Lab) -> Accident:
+    """A killed emulator, a stopped host and the container of an instance that the API does not know."""
+    before = see(lab)
+    os.kill(int((lab.state / "emulator/pid").read_text()), signal.SIGKILL)
+    podman("stop", "--time", "5", f"pooled-{lab.database}")
+    assert lab.login(6432, lab.password()) != "ok"
+    labels = (f"pooled_lab_owner={lab.state}", "pooled_lab_instance=i-gone")
+    image = podman("images", "--quiet", "--filter", "reference=localhost/pooled-lab").split()[0]
+    podman("create", "--name", STRAY, *(f"--label={label}" for label in labels), image, "/sbin/init")
+    started = lab.playbook("playbooks/lab.yml")
+    assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
+    recovery = lab.playbook("playbooks/provision.yml", "--skip-tags", "lab")
+    assert recovery.returncode == 0, recovery.stdout[-3000:]
+    return Accident(before, recovery)
+
+
+def test_a_killed_emulator_comes_back_with_the_same_account(lab: Lab, accident: Accident) -> None:
+    assert "nothing to do" in accident.recovery.stdout
+    assert lab.facts() == accident.before.facts
+
+
+def test_a_stopped_host_is_started_with_its_data(lab: Lab, accident: Accident) -> None:
+    assert login(lab, 6432) == "ok"
+    assert containers() == accident.before.containers
+    assert kept_row(lab) == accident.before.row
+
+
+def test_an_instance_that_is_no_more_takes_its_host_along(accident: Accident) -> None:
+    assert accident.recovery.returncode == 0
+    assert STRAY not in podman("ps", "--all", "--format", "{{.Names}}").split()
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """A run that was interrupted, what was left of it, and the run after it."""
+
+    before: Seen
+    code: int
+    orphans: list[str]
+    again: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def interruption(lab: Lab) -> Interruption:
+    """A run interrupted between the emulator's start and its replay, which leaves the account empty."""
+    before = see(lab)
     process = subprocess.Popen(
         [sys.executable, "runner.py", "up"],
         cwd=lab.root,
@@ -84,101 +127,112 @@ def test_a_run_interrupted_half_way_leaves_no_orphan_and_can_be_made_again(lab: 
     )
     assert process.stderr
     for line in process.stderr:
-        if "Networks nest" in line:
+        if "Stack is read" in line:
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
-    assert process.returncode == 130
-    left = [
-        pid
-        for pid in Path("/proc").glob("[0-9]*")
-        if _runs_in(pid, str(lab.root)) and _is(pid, "inventory/lab")
-    ]
-    assert left == []
-    assert lab.runner("up").returncode == 0
+    orphans = [str(pid) for pid in Path("/proc").glob("[0-9]*") if _works_on(pid, lab.root)]
+    (lab.state / "emulator/pid").unlink()
+    again = lab.runner("up", "--json")
+    assert again.returncode == 0, again.stderr[-3000:]
+    return Interruption(before, process.returncode, orphans, json.loads(again.stdout))
 
 
-def _is(process: Path, name: str) -> bool:
+def _works_on(process: Path, root: Path) -> bool:
     try:
-        return name in (process / "cmdline").read_text()
+        runs = "inventory/lab" in (process / "cmdline").read_text()
+        return runs and (process / "cwd").readlink() == root
     except OSError:
         return False
 
 
-def _runs_in(process: Path, directory: str) -> bool:
+def test_an_interrupted_run_says_so_and_leaves_no_orphan(interruption: Interruption) -> None:
+    assert interruption.code == 130
+    assert interruption.orphans == []
+
+
+def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, interruption: Interruption) -> None:
+    assert lab.facts() == interruption.before.facts
+    assert containers() == interruption.before.containers
+    assert kept_row(lab) == interruption.before.row
+
+
+def test_the_run_after_it_changes_nothing_on_the_hosts(lab: Lab, interruption: Interruption) -> None:
+    counts = interruption.again["hosts"]
+    assert {host: counts[host]["changed"] for host in (lab.database, lab.monitoring)} == {
+        lab.database: 0,
+        lab.monitoring: 0,
+    }
+
+
+@dataclass(frozen=True)
+class PgBouncer:
+    """What PgBouncer is doing: its process id, its pool mode and the ports that it listens on."""
+
+    pid: str
+    pool_mode: str
+    ports: set[int]
+
+
+def pgbouncer(lab: Lab, port: int) -> PgBouncer:
+    """Look at PgBouncer on its host: from elsewhere the security group lets nobody see another port."""
+    console = f"sudo -u postgres psql -p {port} -U pgbouncer pgbouncer -Atc 'SHOW CONFIG'"
+    rows = lab.ssh(lab.database, console).stdout.splitlines()
+    listening = lab.ssh(lab.database, "sudo ss -Htlnp | grep pgbouncer").stdout.splitlines()
+    return PgBouncer(
+        lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer").stdout.strip(),
+        next((row.split("|")[1] for row in rows if row.startswith("pool_mode|")), "nobody answers"),
+        {int(row.split()[3].rpartition(":")[2]) for row in listening},
+    )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """PgBouncer at first, with another pool mode, on another port, and restored; and a check after that."""
+
+    first: PgBouncer
+    session: PgBouncer
+    moved: PgBouncer
+    restored: PgBouncer
+    check: Run
+
+
+@pytest.fixture(scope="module")
+def changes(lab: Lab) -> Changes:
+    """Another pool mode, then another port, then all as it was; and a table of the user's own."""
+
+    def database(*arguments: str, **inputs: Any) -> Run:
+        run = lab.playbook("playbooks/database.yml", *arguments, variables=inputs)
+        assert run.returncode == 0, run.stdout[-3000:]
+        return run
+
+    first = pgbouncer(lab, 6432)
     try:
-        return str((process / "cwd").readlink()) == directory
-    except OSError:
-        return False
+        database(pgbouncer_pool_mode="session")
+        session = pgbouncer(lab, 6432)
+        database(pooled_pgbouncer_port=6433)
+        moved = pgbouncer(lab, 6433)
+        query = "SET ROLE myuser; CREATE TABLE IF NOT EXISTS own (id serial)"
+        assert lab.ssh(lab.database, f'sudo -u postgres psql -q mydb -c "{query}"').returncode == 0
+    finally:
+        database()
+    restored = pgbouncer(lab, 6432)
+    assert login(lab, 6432) == "ok"
+    return Changes(first, session, moved, restored, database("--check", "--diff"))
 
 
-def test_a_terminated_instance_takes_its_host_along(lab: Lab) -> None:
-    """Another instance's host, that is: one that the API does not know."""
-    stray = "pooled-stray"
-    subprocess.run(
-        [
-            "podman",
-            "create",
-            "--name",
-            stray,
-            "--label",
-            f"pooled_lab_owner={lab.state}",
-            "--label",
-            "pooled_lab_instance=i-gone",
-            _image(),
-            "/sbin/init",
-        ],
-        check=True,
-        capture_output=True,
-    )
-    assert lab.playbook("playbooks/provision.yml").returncode == 0
-    names = subprocess.run(
-        ["podman", "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
-    )
-    assert stray not in names.stdout
-    assert set(_containers()) == {f"pooled-{lab.database}", f"pooled-{lab.monitoring}"}
+def test_a_changed_pool_mode_keeps_clients_connected(changes: Changes) -> None:
+    assert (changes.first.pool_mode, changes.session.pool_mode) == ("transaction", "session")
+    assert changes.session.pid == changes.first.pid
 
 
-def _image() -> str:
-    return subprocess.run(
-        ["podman", "images", "--quiet", "--filter", "reference=localhost/pooled-lab"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()[0]
-
-
-def test_tables_of_users_are_no_change(lab: Lab, changed_nothing: Unchanged) -> None:
-    """Whoever owns a table has its rights: a grant to them would be a change on every run."""
-    query = "SET ROLE myuser; CREATE TABLE IF NOT EXISTS own (id serial)"
-    assert lab.ssh(lab.database, f'sudo -u postgres psql -q mydb -c "{query}"').returncode == 0
-    result = lab.playbook("playbooks/database.yml", "--check", "--diff")
-    assert changed_nothing(result), result.stdout
-    result = lab.playbook("playbooks/database.yml")
-    assert changed_nothing(result), result.stdout
-
-
-def test_a_changed_port_is_taken_over(lab: Lab) -> None:
+def test_a_changed_port_is_taken_over(changes: Changes) -> None:
     """PgBouncer takes a new port over at its start only: a reload would leave the old one open."""
-    assert lab.playbook("playbooks/database.yml", variables={"pooled_pgbouncer_port": 6433}).returncode == 0
-    try:
-        assert lab.login(6433, lab.password()) == "ok"
-        assert lab.login(6432, lab.password()) != "ok"
-    finally:
-        assert lab.playbook("playbooks/database.yml").returncode == 0
-    assert lab.login(6432, lab.password()) == "ok"
+    assert (changes.session.ports, changes.moved.ports) == ({6432}, {6433})
+    assert changes.moved.pid != changes.session.pid
+    assert (changes.restored.ports, changes.restored.pool_mode) == ({6432}, "transaction")
 
 
-def test_a_changed_limit_keeps_clients_connected(lab: Lab) -> None:
-    before = lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer").stdout
-    assert (
-        lab.playbook("playbooks/database.yml", variables={"pgbouncer_pool_mode": "session"}).returncode == 0
-    )
-    try:
-        shown = lab.ssh(
-            lab.database, "sudo -u postgres psql -p 6432 -U pgbouncer pgbouncer -Atc 'SHOW CONFIG'"
-        ).stdout
-        assert "pool_mode|session|" in shown
-        assert lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer").stdout == before
-    finally:
-        assert lab.playbook("playbooks/database.yml").returncode == 0
+def test_tables_of_users_are_no_change(changes: Changes, changed_nothing: Unchanged) -> None:
+    """Whoever owns a table has its rights: a grant to them would be a change on every run."""
+    assert changed_nothing(changes.check), changes.check.stdout

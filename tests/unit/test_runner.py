@@ -45,6 +45,7 @@ VARIABLE = "s3cr3t-of-a-variable"
             Request("up", check=True, tags=["a", "b", "c:d"], extra_vars=[]),
         ),
         ("down --target aws --yes", Request("down", "aws", yes=True, tags=[], extra_vars=[])),
+        ("down --delete-data", Request("down", "lab", delete_data=True, tags=[], extra_vars=[])),
     ],
 )
 def test_parse(argv: str, expected: Request) -> None:
@@ -180,27 +181,57 @@ def test_aws_with_credentials_goes_on(no_credentials: None, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("request_", "answer", "refused"),
+    ("arguments", "answer", "runs"),
     [
-        (Request("down", "aws"), None, "add --yes"),
-        (Request("down", "aws"), "no", "nothing was removed"),
-        (Request("down", "aws"), "", "nothing was removed"),
-        (Request("down", "aws"), "yes", None),
-        (Request("down", "aws", yes=True), None, None),
-        (Request("down", "aws", check=True), None, None),
-        (Request("down", "lab"), None, None),
-        (Request("up", "aws"), None, None),
+        # What would go is shown first, by a run in check mode.
+        ("down --target aws", "yes", [True, False]),
+        ("down --target aws --delete-data", "yes", [True, False]),
+        ("down --target aws", "no", [True]),
+        ("down --target aws", "", [True]),
+        ("down --target aws --yes", None, [False]),
+        ("down --target aws --check", None, [True]),
+        ("down --target lab", None, [False]),
+        ("up --target aws", None, [False]),
     ],
 )
-def test_confirm_removal(
-    request_: Request, answer: str | None, refused: str | None, monkeypatch: pytest.MonkeyPatch
+def test_what_goes_is_shown_and_confirmed(
+    arguments: str,
+    answer: str | None,
+    runs: list[bool],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    seen = []
+    document = {"verb": "", "target": "", "ok": True, "hosts": {}, "slowest": [], "failures": [], "log": None}
+
+    def execute(request: Request, _project: Project) -> tuple[dict[str, Any], int]:
+        seen.append(request.check)
+        return {**document, "seconds": 0}, 0
+
     monkeypatch.setattr(sys, "stdin", Answer(answer))
-    if refused:
-        with pytest.raises(Refusal, match=refused):
-            runner.confirm_removal(request_)
-    else:
-        runner.confirm_removal(request_)
+    monkeypatch.setattr(runner, "check_credentials", lambda: None)
+    monkeypatch.setattr(runner, "execute", execute)
+    code = runner.main(arguments.split(), Project(Path("/nonexistent")))
+    assert seen == runs
+    said = capsys.readouterr().err
+    if answer is not None:
+        assert ("and the data volumes" if "--delete-data" in arguments else "but no data volume") in said
+        assert code == (0 if answer == "yes" else 2)
+        assert ("nothing was removed" in said) is (answer != "yes")
+
+
+def test_what_cannot_be_shown_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Answer("yes"))
+    monkeypatch.setattr(runner, "check_credentials", lambda: None)
+    seen = []
+
+    def execute(request: Request, _project: Project) -> tuple[dict[str, Any], int]:
+        seen.append(request.check)
+        return {}, 4
+
+    monkeypatch.setattr(runner, "execute", execute)
+    assert runner.perform(Request("down", "aws"), Project(tmp_path)) == ({}, 4)
+    assert seen == [True]
 
 
 @pytest.mark.usefixtures("never_runs")

@@ -1,0 +1,215 @@
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Keeps the lab's hosts what the emulated API says: once when asked, and after every call that changes it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from hosts import Account, Instance, Settings, Volume, container_name, links, plan, udev_database
+from machine import Machine, MachineError
+
+# Calls come in bursts: one round for those of this many seconds.
+GATHER = 0.2
+# Who resolves names for the hosts; the second is where systemd-resolved keeps the real ones.
+RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the lab, as the role's tasks and tests read it."""
+
+    name: str
+    instance_id: str
+    private_address: str
+    state: str
+
+
+class Keeper:
+    """Brings the hosts in line with the account, one round at a time."""
+
+    def __init__(self, read: Callable[[str], Account], machine: Callable[[Settings], Any] = Machine) -> None:
+        """Take ``read``, which returns what of the account concerns a stack, and what makes the machine."""
+        self._read = read
+        self._make_machine = machine
+        self._machine: Any = None
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+
+    def arm(self, settings: Settings) -> None:
+        """Set how hosts are made; from now on the account's changes are followed."""
+        with self._lock:
+            first = self._machine is None
+            self._machine = self._make_machine(settings)
+        if first:
+            threading.Thread(target=self._follow, daemon=True).start()
+
+    def account_changed(self) -> None:
+        """Have the hosts brought in line soon."""
+        self._changed.set()
+
+    def close(self, timeout: float) -> None:
+        """Let a round that is under way end, for at most ``timeout`` seconds, and begin no other."""
+        self._lock.acquire(timeout=timeout)
+
+    def reconcile(self) -> tuple[list[str], list[Host]]:
+        """Bring the hosts in line, and return what was changed, in sentences, and the hosts.
+
+        Raises MachineError where a step fails; the next round goes on from there.
+        """
+        with self._lock:
+            settings: Settings = self._machine.settings
+            account = self._read(settings.stack)
+            changes = Round(self._machine, account).carry_out()
+        hosts = [Host(i.name, i.id, i.address, i.state) for i in account.instances]
+        return changes, hosts
+
+    def booted(self) -> list[dict[str, str]]:
+        """Wait until the running hosts have booted, and return them with their ``host_key``.
+
+        Raises MachineError if one doesn't.
+        """
+        machine = self._machine
+        if machine is None:
+            raise MachineError("Failed to look for the hosts: nobody has asked for them yet")
+        running = [i for i in self._read(machine.settings.stack).instances if i.running]
+        if not running:
+            return []
+        names = [container_name(machine.settings, instance) for instance in running]
+        with ThreadPoolExecutor(len(names)) as threads:
+            keys = list(threads.map(machine.wait_booted, names))
+        return [
+            {**asdict(Host(i.name, i.id, i.address, i.state)), "host_key": key}
+            for i, key in zip(running, keys, strict=True)
+        ]
+
+    def _follow(self) -> None:
+        while True:
+            self._changed.wait()
+            time.sleep(GATHER)
+            self._changed.clear()
+            try:
+                for change in self.reconcile()[0]:
+                    print(change, file=sys.stderr, flush=True)
+            except MachineError as exc:
+                # The next one that asks for the hosts is told, if it is still so.
+                print(exc, file=sys.stderr, flush=True)
+
+
+class Round:
+    """One round: the account as it was at its beginning, and what has been done so far."""
+
+    def __init__(self, machine: Any, account: Account) -> None:
+        self.machine = machine
+        self.account = account
+        self.settings: Settings = machine.settings
+        self.resolvers = resolvers(path.read_text() for path in RESOLVERS if path.exists())
+        self.changes: list[str] = []
+
+    def carry_out(self) -> list[str]:
+        """Carry out all steps and return what was changed, in sentences."""
+        instances = self.account.instances
+        steps = plan(instances, self.machine.containers(), self.settings)
+        for name in steps.remove:
+            self.machine.remove(name)
+            self.changes.append(f"{name} is gone, as its instance is")
+        for name in steps.stop:
+            self.machine.stop(name)
+            self.changes.append(f"{name} is stopped, as its instance is")
+        for instance in instances:
+            seed = {"meta-data": instance.meta_data(), "user-data": instance.user_data}
+            self.machine.write_tree(self.settings.host_dir(instance.id) / "seed", seed)
+        # Before the start: a host mounts its volumes while it boots.
+        attached = self.attach_volumes()
+        for instance in steps.create:
+            self.machine.create(instance)
+            self.changes.append(f"{container_name(self.settings, instance)} is there")
+        for instance in steps.start:
+            self.start(instance)
+        self.enforce(fresh=steps.start)
+        for instance, devices in attached.items():
+            if instance.running and instance not in steps.start:
+                self.machine.show(container_name(self.settings, instance), devices)
+        self.release_volumes()
+        self.machine.forget_hosts({instance.id for instance in instances})
+        return self.changes
+
+    def start(self, instance: Instance) -> None:
+        """Start an instance's container, with its rules from the first moment that it can have any."""
+        name = container_name(self.settings, instance)
+        self.machine.start(name)
+        self.machine.apply_rules(name, self.account.rules(instance, self.resolvers))
+        self.changes.append(f"{name} is running")
+
+    def enforce(self, fresh: Sequence[Instance]) -> None:
+        """Have every host that runs enforce its instance's groups as they are now.
+
+        What was applied is kept in a file, with the run of the container: another run has another network
+        namespace, without rules. So the next emulator knows what one that was killed has done. The
+        ``fresh`` ones have their rules from their start.
+        """
+        runs = {container.instance: container.run for container in self.machine.containers()}
+        for instance in self.account.instances:
+            if not (instance.running and runs.get(instance.id)):
+                continue
+            rules = self.account.rules(instance, self.resolvers)
+            applied = f"# run {runs[instance.id]}\n{rules}"
+            directory = self.settings.host_dir(instance.id) / "rules"
+            if self.machine.read(directory / "applied.nft") == applied:
+                continue
+            if instance not in fresh:
+                name = container_name(self.settings, instance)
+                self.machine.apply_rules(name, rules)
+                self.changes.append(f"{name} enforces its security groups")
+            self.machine.write_tree(directory, {"applied.nft": applied})
+
+    def attach_volumes(self) -> dict[Instance, list[str]]:
+        """Give every attached volume its loop device, and hosts the links to theirs.
+
+        Returns the hosts whose volumes are other ones now, with all their devices.
+        """
+        attached = {}
+        # Asked only where there are any: it takes a process.
+        loops = self.machine.loops() if any(i.volumes for i in self.account.instances) else {}
+        for instance in self.account.instances:
+            devices: dict[Volume, str] = {}
+            for volume in instance.volumes:
+                devices[volume], done = self.machine.provide(volume, loops)
+                if done:
+                    self.changes.append(f"{volume.id} is {done}")
+            directory = self.settings.host_dir(instance.id)
+            numbers = {volume: self.machine.device_numbers(device) for volume, device in devices.items()}
+            self.machine.write_tree(directory / "udev", udev_database(numbers))
+            if self.machine.write_tree(directory / "by-id", links(devices), symlinks=True):
+                attached[instance] = list(devices.values())
+                self.changes.append(f"{container_name(self.settings, instance)} has other volumes")
+        return attached
+
+    def release_volumes(self) -> None:
+        """Detach volumes that no instance has, and remove the files of those that are no more."""
+        attached = {volume.id for instance in self.account.instances for volume in instance.volumes}
+        for volume_id in self.machine.volumes():
+            if volume_id in attached:
+                continue
+            self.machine.release(volume_id)
+            if volume_id not in self.account.volumes:
+                self.machine.delete(volume_id)
+                self.changes.append(f"{volume_id} is gone")
+
+
+def resolvers(texts: Iterable[str]) -> list[str]:
+    """Return the IPv4 addresses of the name servers in texts such as /etc/resolv.conf.
+
+    Those on loopback serve this machine alone: Podman gives its containers none of them.
+    """
+    found = {match for text in texts for match in re.findall(r"(?m)^nameserver\s+([0-9.]+)\s*$", text)}
+    return sorted(address for address in found if not ip_address(address).is_loopback)
