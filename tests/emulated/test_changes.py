@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -87,6 +89,30 @@ def test_bad_input_is_refused_before_aws_is_asked(bare: Account) -> None:
 @pytest.fixture(scope="module")
 def bare(new_account: Callable[[], Account]) -> Account:
     return new_account()
+
+
+def test_without_an_admin_cidr_only_the_caller_gets_in(bare: Account) -> None:
+    class OwnAddress(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"203.0.113.9\n")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), OwnAddress) as service:
+        Thread(target=service.serve_forever, daemon=True).start()
+        run = bare.playbook(
+            "provision",
+            "--check",
+            infrastructure_admin_cidr="",
+            infrastructure_address_service=f"http://127.0.0.1:{service.server_port}/",
+            infrastructure_image_id=bare.image(),
+        )
+        service.shutdown()
+    assert run.code == 0, run.output
+    assert "opens 22, 3000, 9090 to 203.0.113.9/32" in run.text
 
 
 def test_an_image_that_is_not_there_is_refused(bare: Account) -> None:

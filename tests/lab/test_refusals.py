@@ -49,7 +49,10 @@ def test_a_site_that_could_not_work_is_refused(
         ({"infrastructure_private_subnet_cidr": "10.9.0.0/24"}, "does not lie within the VPC"),
         ({"infrastructure_private_subnet_cidr": "10.0.1.128/25"}, "overlaps"),
         ({"infrastructure_vpc_cidr": "10.0.0.0/99"}, "is no IPv4 network"),
-        ({"infrastructure_admin_cidr": ""}, "infrastructure_admin_cidr is not set"),
+        (
+            {"infrastructure_admin_cidr": "", "infrastructure_address_service": "http://127.0.0.1:9/"},
+            "Failed to find your own address",
+        ),
     ],
     ids=str,
 )
@@ -60,6 +63,24 @@ def test_a_network_that_could_not_work_is_refused(
     assert result.returncode != 0
     assert said in " ".join(result.stdout.split()), result.stdout
     assert changed_nothing(result), result.stdout
+
+
+def test_a_host_that_never_answers_shows_its_console(lab: Lab) -> None:
+    host = f"pooled-{lab.database}"
+    subprocess.run(["podman", "exec", host, "systemctl", "stop", "ssh"], check=True)
+    try:
+        skip = ("--skip-tags", "lab,infrastructure")
+        result = lab.playbook("playbooks/provision.yml", *skip, variables={"pooled_ssh_timeout": 5})
+    finally:
+        subprocess.run(["podman", "exec", host, "systemctl", "start", "ssh"], check=True)
+    said = " ".join(result.stdout.split())
+    assert result.returncode != 0
+    assert (
+        f"Failed to reach {lab.database} ({lab.facts()['instance_ids'][lab.database]}) over SSH within 5 s"
+        in said
+    )
+    assert "at the end of its console: " in said
+    assert "empty so far" not in said
 
 
 def test_a_taken_port_is_refused(lab: Lab) -> None:
