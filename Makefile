@@ -55,12 +55,12 @@ sanity: env-dev  ## ansible-test sanity on a real copy of the collection
 	@tools/sanity
 
 emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
-	@$(BIN)/pytest tests/emulated
+	@$(BIN)/pytest tests/emulated --numprocesses 3 --dist loadfile
 
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 	@$(BIN)/molecule test --scenario-name default
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
-	  --no-annotate --custom-compile-command 'make constraints' --no-emit-index-url pyproject.toml \
+	  --no-annotate --no-emit-index-url pyproject.toml \
 	  --output-file constraints.txt

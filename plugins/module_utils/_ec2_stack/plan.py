@@ -22,14 +22,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Resource = Mapping[str, Any]
-# Protocol, first and last port, source, description.
-Rule = tuple[str, int | None, int | None, str, str]
 
 WORLD = "0.0.0.0/0"
 # An instance in one of these is there, or will be again.
 ALIVE = ("pending", "running", "stopping", "stopped")
 # Of a gp3 volume that asks for none of its own. https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 _GP3 = {"iops": 3000, "throughput": 125}
+
+
+class Rule(NamedTuple):
+    """A rule of a security group: ``source`` is a network, a prefix list or a group's id.
+
+    ``protocol`` is EC2's name, where ``-1`` is all of them, which then have no ports.
+    """
+
+    protocol: str
+    first: int | None
+    last: int | None
+    source: str
+    description: str
 
 
 class Change(NamedTuple):
@@ -91,7 +102,7 @@ KINDS = (
 def rules_of(permissions: Iterable[Resource]) -> set[Rule]:
     """Return a group's permissions, as EC2 describes them, as single rules."""
     return {
-        (
+        Rule(
             permission["ip_protocol"],
             permission.get("from_port"),
             permission.get("to_port"),
@@ -115,10 +126,10 @@ def teardown_order(groups: Iterable[Resource]) -> list[str]:
     order: list[str] = []
     while left:
         referred = {
-            rule[3]
+            rule.source
             for key, group in left.items()
             for rule in rules_of(group.get("ip_permissions") or [])
-            if rule[3] != key
+            if rule.source != key
         }
         # Of groups that refer to each other some one has to be tried first.
         free = [key for key in left if key not in referred] or list(left)
@@ -228,7 +239,7 @@ class _Stack:
         """Return id (empty for a new one), zone and wish of volumes; ``HOST/root`` is a root disk's key."""
         arguments = []
         for key in keys:
-            name, _, root = key.partition("/")
+            name, root = key.partition("/")[::2]
             wanted = next(one for one in self.wanted["instances"] if one["name"] == name)
             there = self._root_volume(self.instances[name][0]) if root else self.volumes[name]
             volume = wanted["root_volume"] if root else wanted["data_volume"]
@@ -444,7 +455,7 @@ class _Stack:
             return str(referred["group_id"]) if referred else str(rule["source"])
 
         return {
-            ("tcp", int(port), int(port), source(rule), rule["description"])
+            Rule("tcp", int(port), int(port), source(rule), rule["description"])
             for rule in group["rules"]
             for port in rule["ports"]
         }
@@ -476,11 +487,11 @@ class _Stack:
         }
         names.update({key: one["name"] for key, one in self.wanted["groups"].items()})
         ports: dict[str, list[str]] = {}
-        for protocol, first, last, source, _ in sorted(rules, key=lambda rule: (rule[3], rule[1] or 0)):
-            span = str(first) if first == last else f"{first}-{last}"
-            ports.setdefault(names.get(source, source), []).append(
-                "everything" if protocol == "-1" else span if protocol == "tcp" else f"{protocol} {span}"
-            )
+        for rule in sorted(rules, key=lambda rule: (rule.source, rule.first or 0)):
+            span = str(rule.first) if rule.first == rule.last else f"{rule.first}-{rule.last}"
+            if rule.protocol != "tcp":
+                span = "everything" if rule.protocol == "-1" else f"{rule.protocol} {span}"
+            ports.setdefault(names.get(rule.source, rule.source), []).append(span)
         to = "to" if verb == "opens" else "for"
         said = [f"{verb} {', '.join(found)} {to} {source}" for source, found in ports.items()]
         return " and ".join(said) or "opens nothing"
