@@ -62,5 +62,5 @@ molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
-	  --no-annotate --no-emit-index-url pyproject.toml \
+	  --no-annotate --custom-compile-command 'make constraints' --no-emit-index-url pyproject.toml \
 	  --output-file constraints.txt
