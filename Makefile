@@ -42,8 +42,7 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	touch $@
 
 test: env-dev  ## Every test
-	@$(MAKE) --jobs=2 --output-sync=target emulated lint unit sanity
-	$(MAKE) molecule
+	@$(MAKE) --jobs=2 --output-sync=target molecule emulated unit lint sanity
 
 lint: env-dev  ## Static checks
 	@tools/lint
@@ -57,8 +56,9 @@ sanity: env-dev  ## ansible-test sanity on a real copy of the collection
 emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
 	@$(BIN)/pytest tests/emulated --numprocesses 3 --dist loadfile
 
+# With a plus sign, it counts as a make of its own, whose output is shown as it comes.
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
-	@$(BIN)/molecule test --scenario-name default
+	+@$(BIN)/molecule test --scenario-name default
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \

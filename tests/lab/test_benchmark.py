@@ -97,7 +97,7 @@ def test_more_clients_than_connections_are_refused_directly_and_served_by_the_po
     )
     assert pooled["error"] is None
     assert pooled["failed"] == 0
-    assert pooled["transactions"] == 15_000
+    assert pooled["transactions"] == 7_500
 
 
 def test_no_process_shows_a_password(watched: tuple[dict[str, Any], Watch, list[Run]]) -> None:
