@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -122,6 +123,17 @@ def test_an_image_that_is_not_there_is_refused(bare: Account) -> None:
     assert (run.changed, run.changes) == (0, [])
 
 
+def test_the_state_of_another_stack_is_left_alone(account: Account) -> None:
+    account.image()
+    known = {"stack": "other", "account": "123456789012", "region": account.region}
+    (account.state / "infrastructure.json").write_text(json.dumps(known))
+    for playbook in ("provision", "teardown"):
+        run = account.playbook(playbook)
+        assert run.code != 0
+        assert "it is of the stack other in account 123456789012" in run.text
+        assert (run.changes, run.files) == ([], {"infrastructure.json"})
+
+
 def test_a_key_that_others_can_read_is_refused(bare: Account) -> None:
     key = bare.state / "own_key"
     key.touch(mode=0o644)
@@ -155,7 +167,7 @@ def test_several_hosts_and_zones(account: Account) -> None:
         assert host["Placement"]["AvailabilityZone"] == data["AvailabilityZone"] == zone
         assert data["Size"] == size
         assert data["Attachments"][0]["InstanceId"] == host["InstanceId"]
-        assert host["IamInstanceProfile"]["Arn"].endswith("/pooled-session-manager")
+        assert host["IamInstanceProfile"]["Arn"].endswith(f"/pooled-{account.region}-session-manager")
     table = run.after.named("route_table", "postgres-db-private-route-table")
     assert len(table["Associations"]) == 2
     # What is protected stays, and nothing else goes either.

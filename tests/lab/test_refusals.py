@@ -65,6 +65,15 @@ def test_a_network_that_could_not_work_is_refused(
     assert changed_nothing(result), result.stdout
 
 
+def test_a_refused_plan_ends_the_site(lab: Lab) -> None:
+    """What is refused for the infrastructure is not half done on the hosts."""
+    variables = {"infrastructure_data_volume_size": 5, "pooled_max_connections": 150}
+    result = lab.playbook("site.yml", "--skip-tags", "lab", variables=variables)
+    assert result.returncode != 0
+    assert "EBS can't shrink it to 5" in " ".join(result.stdout.split())
+    assert "PLAY [PostgreSQL and PgBouncer]" not in result.stdout
+
+
 def test_a_host_that_never_answers_shows_its_console(lab: Lab) -> None:
     host = f"pooled-{lab.database}"
     subprocess.run(["podman", "exec", host, "systemctl", "stop", "ssh"], check=True)

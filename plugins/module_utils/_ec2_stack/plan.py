@@ -332,6 +332,14 @@ class _Stack:
                 f" modify-instance-attribute --instance-id {instance['instance_id']} --instance-type"
                 f" {wanted['type']}`, and run this again"
             )
+        profile = ((instance.get("iam_instance_profile") or {}).get("arn") or "").rpartition("/")[2]
+        if wanted["profile"] and profile != wanted["profile"]:
+            # A profile could be added, but the agent comes with the first boot.
+            yield (
+                f"the instance {instance['instance_id']} ({name}) was launched without the profile"
+                f" {wanted['profile']} and the agent for Session Manager; terminate it, and the next run"
+                " launches it with both, and with its data volume"
+            )
         root = self._root_volume(instance)
         if root:
             yield from _volume_problems(root, wanted["root_volume"], zone)
@@ -530,9 +538,6 @@ class _Stack:
             yield "metadata only with a token"
         if bool(there.get("disable_api_termination")) != wanted["termination_protection"]:
             yield f"termination protection {'on' if wanted['termination_protection'] else 'off'}"
-        profile = ((there.get("iam_instance_profile") or {}).get("arn") or "").rpartition("/")[2]
-        if wanted["profile"] and profile != wanted["profile"]:
-            yield f"instance profile {wanted['profile']}"
 
     def _volume_changes(self, key: str, there: Resource | None, wanted: Resource) -> Iterator[Change]:
         text = f"volume {wanted['name']} ({wanted['type']}, {wanted['size']} GiB)"
@@ -553,10 +558,11 @@ def _volume_problems(volume: Resource, wanted: Resource, zone: str) -> Iterator[
             f"{name} has {volume['size']} GiB, and EBS can't shrink it to {wanted['size']}; set the size"
             " back, or copy the data to a smaller volume yourself"
         )
-    if bool(volume["encrypted"]) != wanted["encrypted"]:
+    # The other way round is what an account does that encrypts all of its volumes.
+    if wanted["encrypted"] and not volume["encrypted"]:
         yield (
-            f"{name} is {'' if volume['encrypted'] else 'not '}encrypted, which can't be changed; set"
-            " infrastructure_volume_encrypted back, or make a copy of a snapshot"
+            f"{name} is not encrypted, which can't be changed; set infrastructure_volume_encrypted to"
+            " false, or make an encrypted copy of a snapshot"
         )
     if volume["availability_zone"] != zone:
         yield (

@@ -242,12 +242,27 @@ def _port_problems(inputs: Inputs) -> Iterator[str]:
         )
 
 
+# Families on Xen, which show a volume under another name than the inventory reckons with.
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-nitro-instances.html
+_XEN = re.compile(r"(t1|t2|m[1-4]|c[134]|r[34]|i[23]|d2|h1|g[23]|p[23]|x1e?|f1|cc2|cr1|hs1)\.(?!metal)")
+
+
 def _instance_problems(inputs: Inputs) -> Iterator[str]:
     instances, subnets = inputs["instances"], inputs["subnets"]
     names = [one["name"] for one in instances]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"infrastructure_instances names {name} twice; give each host a name of its own"
     for one in instances:
+        kind, size = (
+            one.get("type", inputs["instance_type"]),
+            one.get("data_volume_size", inputs["data_volume_size"]),
+        )
+        if one["role"] == "database" and _XEN.match(str(kind)) and str(size) != "0":
+            yield (
+                f"{one['name']} is to be a {kind}, which has no NVMe disks, so that its data volume would not"
+                " be found; take a type of the Nitro system, such as t3, or set"
+                " infrastructure_data_volume_size to 0"
+            )
         if not isinstance(one["name"], str) or not _HOST_NAME.fullmatch(one["name"]):
             yield (
                 f"infrastructure_instances has the name {one['name']!r}, which is no host name; take"

@@ -326,6 +326,8 @@ class TestProblems:
                 for reach in ("public", "session-manager")
             ),
             ({"instances": [MONITORING, DATABASE, DATABASE, DATABASE]}, ["names postgres-db-server twice"]),
+            # The tutorial's.
+            ({"instance_type": "t2.micro"}, ["to be a t2.micro, which has no NVMe disks"]),
             *(
                 (
                     {"instances": [MONITORING, DATABASE, {**DATABASE, "name": name}]},
@@ -374,6 +376,17 @@ class TestProblems:
     def test_network_and_hosts(self, changes: dict[str, Any], said: list[str]) -> None:
         (problem,) = wanted.input_problems(given(**changes))
         assert all(part in problem for part in said), problem
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"instance_type": "t2.micro", "data_volume_size": 0},
+            {"instances": [{**MONITORING, "type": "t2.micro"}, DATABASE]},
+            {"instance_type": "i3.metal"},
+        ],
+    )
+    def test_xen_without_a_data_volume(self, changes: dict[str, Any]) -> None:
+        assert wanted.input_problems(given(**changes)) == []
 
     @pytest.mark.parametrize(
         ("changes", "said"),
