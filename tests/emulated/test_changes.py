@@ -131,7 +131,8 @@ def test_the_state_of_another_stack_is_left_alone(account: Account) -> None:
         run = account.playbook(playbook)
         assert run.code != 0
         assert "it is of the stack other in account 123456789012" in run.text
-        assert (run.changes, run.files) == ([], {"infrastructure.json"})
+        assert run.changes == []
+        assert run.files == {"infrastructure.json"}
 
 
 def test_a_key_that_others_can_read_is_refused(bare: Account) -> None:
