@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 from collections.abc import Callable
@@ -65,13 +66,14 @@ def test_a_network_that_could_not_work_is_refused(
     assert changed_nothing(result), result.stdout
 
 
-def test_a_refused_plan_ends_the_site(lab: Lab) -> None:
+def test_a_refused_plan_ends_the_site(lab: Lab, changed_nothing: Unchanged) -> None:
     """What is refused for the infrastructure is not half done on the hosts."""
     variables = {"infrastructure_data_volume_size": 5, "pooled_max_connections": 150}
     result = lab.playbook("site.yml", "--skip-tags", "lab", variables=variables)
     assert result.returncode != 0
     assert "EBS can't shrink it to 5" in " ".join(result.stdout.split())
-    assert "PLAY [PostgreSQL and PgBouncer]" not in result.stdout
+    assert changed_nothing(result), result.stdout
+    assert re.search(rf"^{lab.database} +: ok=0 ", result.stdout, re.MULTILINE), result.stdout
 
 
 def test_a_host_that_never_answers_shows_its_console(lab: Lab) -> None:
