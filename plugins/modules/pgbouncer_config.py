@@ -10,14 +10,14 @@ short_description: Manage PgBouncer's configuration, proved before it is live
 version_added: 0.1.0
 description:
   - Writes C(pgbouncer.ini) from settings, databases, users and peers given as data.
-  - What PgBouncer does not know is refused with the nearest name that it does, and so is a value of the wrong type
-    or out of range.
-  - Then the installed PgBouncer is started with the new configuration in a scratch directory, without TCP, under
-    its own account and with the real userlist and certificates. It is asked for its settings, databases and users, and
-    ended. Only what it takes without an error or a warning replaces the file, in one step. Otherwise the old
-    file stays, and the message tells the line.
-  - The running PgBouncer, which the old file tells the socket of, is asked as well. RV(action) says what it takes
-    to bring it to the new configuration. This module neither reloads nor restarts it.
+  - What PgBouncer does not know is refused with the nearest name that it does, and so is a value of the wrong
+    type or out of range.
+  - Then the installed PgBouncer is started with the new configuration in a scratch directory, without TCP,
+    under its own account and with the real userlist and certificates. It is asked for its settings, databases
+    and users, and ended. Only what it takes without an error or a warning replaces the file, in one step.
+    Otherwise the old file stays, and the message tells the line.
+  - The running PgBouncer, which the old file tells the socket of, is asked as well. RV(action) says what it
+    takes to bring it to the new configuration. This module neither reloads nor restarts it.
   - The file is managed as a whole. Comments and C(%include) are removed.
 options:
   path:
@@ -26,34 +26,35 @@ options:
     default: /etc/pgbouncer/pgbouncer.ini
   settings:
     description:
-      - Settings of the section C([pgbouncer]), by name; each that the installed version has, except C(conffile).
-      - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is text, such as
-        V('0770').
+      - Settings of the section C([pgbouncer]), by name; each that the installed version has, except
+        C(conffile).
+      - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is text,
+        such as V('0770').
     type: dict
     default: {}
   databases:
     description:
-      - Databases that clients can connect to. Each has a C(name), where V(*) stands for all others, and options of
-        PgBouncer - C(host), C(port), C(dbname), C(user), C(password), C(auth_user), C(auth_query), C(auth_dbname),
-        C(pool_size), C(min_pool_size), C(reserve_pool_size), C(pool_mode), C(connect_query), C(load_balance_hosts),
-        C(max_db_connections), C(max_db_client_connections), C(server_lifetime), C(client_encoding), C(datestyle),
-        C(timezone), C(application_name).
+      - Databases that clients can connect to. Each has a C(name), where V(*) stands for all others, and
+        options of PgBouncer - C(host), C(port), C(dbname), C(user), C(password), C(auth_user), C(auth_query),
+        C(auth_dbname), C(pool_size), C(min_pool_size), C(reserve_pool_size), C(pool_mode), C(connect_query),
+        C(load_balance_hosts), C(max_db_connections), C(max_db_client_connections), C(server_lifetime),
+        C(client_encoding), C(datestyle), C(timezone), C(application_name).
     type: list
     elements: dict
     default: []
   users:
     description:
-      - Users with options of their own. Each has a C(name), and of C(pool_size), C(reserve_pool_size), C(pool_mode),
-        C(max_user_connections), C(max_user_client_connections), C(query_timeout), C(idle_transaction_timeout),
-        C(transaction_timeout), C(client_idle_timeout) those that differ.
+      - Users with options of their own. Each has a C(name), and of C(pool_size), C(reserve_pool_size),
+        C(pool_mode), C(max_user_connections), C(max_user_client_connections), C(query_timeout),
+        C(idle_transaction_timeout), C(transaction_timeout), C(client_idle_timeout) those that differ.
       - Those without options may be left out. Who is let in is a matter of the userlist.
     type: list
     elements: dict
     default: []
   peers:
     description:
-      - Further PgBouncer processes, which requests to cancel a query are passed on to. Each has an C(id), a C(host),
-        which may be a socket directory, and C(port) and C(pool_size).
+      - Further PgBouncer processes, which requests to cancel a query are passed on to. Each has an C(id), a
+        C(host), which may be a socket directory, and C(port) and C(pool_size).
     type: list
     elements: dict
     default: []
@@ -160,7 +161,8 @@ proved:
   sample: true
 settings:
   description:
-    - Every setting as C(SHOW CONFIG) has it once the configuration is in force. Empty where nothing was proved.
+    - Every setting as C(SHOW CONFIG) has it once the configuration is in force. Empty where nothing was
+      proved.
   returned: success
   type: dict
   sample: {default_pool_size: "20", pool_mode: transaction}
@@ -172,8 +174,8 @@ databases:
   sample: [shop]
 action:
   description:
-    - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a setting
-      differs that PgBouncer can't change while it runs, or where it does not answer on its socket.
+    - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a
+      setting differs that PgBouncer can't change while it runs, or where it does not answer on its socket.
   returned: success
   type: str
   sample: reload
@@ -215,7 +217,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     version = proof.version(params["binary"])
     if version is None and not module.check_mode:
         raise InvalidInputError(
-            f"Failed to prove the PgBouncer configuration: there is no {params['binary']}; install PgBouncer first"
+            f"Failed to prove the PgBouncer configuration: {params['binary']} is missing; install PgBouncer"
         )
     _check_inputs(params, version)
     text = config.render(
@@ -337,8 +339,15 @@ def _prove(
     running = next((found for place in places if (found := proof.running(*place, runs_as))), None)
     if running is None:
         return wanted, *nothing_known
+    if not running.config:  # it has disable_pqexec, and can't be asked
+        same = text == before
+        return wanted, takeover.Takeover(takeover.NOTHING if same else takeover.RESTART, [], [], []), True
     plan = takeover.decide(
-        running.config, wanted, (running.databases, shown.databases), (running.users, shown.users)
+        running.config,
+        wanted,
+        (running.databases, shown.databases),
+        (running.users, shown.users),
+        written=settings,
     )
     return wanted, plan, True
 
@@ -357,7 +366,7 @@ def _auth_user_problems(settings: dict[str, str], databases: list[dict[str, Any]
         and not settings.get("server_tls_cert_file")
     }
     return [
-        f"auth_user {user!r} of database {database!r} is not in the userlist {path or '(auth_file is not set)'};"
+        f"auth_user {user!r} of database {database!r} is not in the userlist {path or '(no auth_file)'};"
         " add it there, for PgBouncer logs in as this user to look up others"
         for user, database in sorted(places.items())
         if user not in names

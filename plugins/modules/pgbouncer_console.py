@@ -13,8 +13,8 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Runs a command on the console of PgBouncer and returns its rows as data.
   - Over the Unix socket, run as the account that PgBouncer runs under, no password is needed.
-  - To end PgBouncer is the service manager's, and to change a setting for a while is not what lasts, so C(SHUTDOWN) and
-    C(SET) are not run here.
+  - To end PgBouncer is the service manager's, and to change a setting for a while is not what lasts, so
+    C(SHUTDOWN) and C(SET) are not run here.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -31,34 +31,36 @@ options:
     description:
       - The command, a C(SHOW) command of PgBouncer or one of these.
       - V(RELOAD) reads the configuration, the userlist and the certificates anew.
-      - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients wait. Where it
-        is paused already, that is no change.
+      - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients
+        wait. Where it is paused already, that is no change.
       - V(RESUME) ends V(PAUSE), V(SUSPEND) and V(KILL). Where nothing is paused, that is no change.
       - V(SUSPEND) flushes all buffers and stops listening for data.
       - V(RECONNECT) replaces each server connection as soon as it is released.
       - V(WAIT_CLOSE) waits until the server connections of V(RECONNECT) are closed. It changes nothing.
       - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
-      - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer 1.24, one client's.
+      - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
+        1.24, one client's.
     type: str
     required: true
   database:
     description:
       - The database that it is about, by the name that clients use.
-      - Needed by V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and V(WAIT_CLOSE) are
-        about all databases.
+      - Needed by V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and
+        V(WAIT_CLOSE) are about all databases.
     type: str
   client:
     description: The client that V(KILL_CLIENT) is about, by its C(id) in C(SHOW CLIENTS).
     type: str
   expected:
     description:
-      - Settings by name, as C(SHOW CONFIG) has them. After the command each must have that value, or the task fails and
-        names those that have not.
+      - Settings by name, as C(SHOW CONFIG) has them. After the command each must have that value, or the task
+        fails and names those that have not.
       - RV(pooled.postgres.pgbouncer_config#module:settings) is made for this.
     type: dict
   timeout:
     description:
-      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a client.
+      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
+        client.
       - V(0) waits for ever.
     type: int
     default: 60

@@ -1,11 +1,10 @@
-# Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a PgBouncer configuration may hold: every setting and option, its type, its range, its first version.
+"""What a PgBouncer configuration may hold: each setting and option, its type, its range, its first version.
 
-Pure. Names and versions are those that the parsers of 1.18 to 1.25 know (``bouncer_params`` of ``src/main.c``,
-``parse_database``, ``parse_user`` and ``parse_peer`` of ``src/loader.c``); types and ranges follow
-https://www.pgbouncer.org/config.html. PgBouncer itself takes any number for a number and cuts off what follows
-one in an option (``atoi``), so that ``pool_size=2O`` is 2: what it would take silently is refused here.
+Pure. Names and versions are those that the parsers of 1.18 to 1.25 know (``bouncer_params`` of
+``src/main.c``, ``parse_database``, ``parse_user`` and ``parse_peer`` of ``src/loader.c``); types and ranges
+follow https://www.pgbouncer.org/config.html. PgBouncer itself takes any number for a number and cuts off what
+follows one in an option (``atoi``), so that ``pool_size=2O`` is 2: what it takes silently is refused here.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _PROBLEMS_SHOWN = 5
 
 
 class Kind(NamedTuple):
-    """A type of value. ``low`` and ``high`` bound numbers; ``choices`` are the words that an enumeration knows."""
+    """A type of value. ``low`` and ``high`` bound numbers; ``choices`` are the words of an enumeration."""
 
     name: str
     low: float = 0
@@ -259,7 +258,7 @@ def setting_problems(
         if name in UNSETTABLE:
             problems.append(f"setting {name}: {UNSETTABLE[name]}")
         else:
-            problems += _option_problems(f"setting {name}", "setting", name, given, known, version)
+            problems += _option_problems(f"setting {name}", name, given, known, version, noun="setting")
     return problems
 
 
@@ -291,9 +290,7 @@ def peer_problems(peers: Iterable[Mapping[str, Any]], version: Version | None = 
             problems.append(f"{label}: has no host; give its address or its socket directory")
         for name, given in peer.items():
             if name != "id":
-                problems += _option_problems(
-                    f"{label}, option {name}", "option", name, given, PEER_OPTIONS, version
-                )
+                problems += _option_problems(f"{label}, option {name}", name, given, PEER_OPTIONS, version)
     return problems
 
 
@@ -311,9 +308,9 @@ def canonical(name: str, version: Version | None) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that looks most like another, in words to append, or that there is none."""
+    """Return the known name that looks most like another, as words to append; empty where none does."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; the nearest is {found[0]}" if found else ""
 
 
 def _section_problems(
@@ -337,19 +334,19 @@ def _section_problems(
                 continue
             known = options if what == "user" else {**options, "reserve_pool": _NUMBER}
             problems += _option_problems(
-                f"{what} {name!r}, option {option}", "option", option, given, known, version, filled=True
+                f"{what} {name!r}, option {option}", option, given, known, version, filled=True
             )
     return problems
 
 
 def _option_problems(
     label: str,
-    noun: str,
     name: str,
     given: Any,
     known: Mapping[str, Kind],
     version: Version | None,
     *,
+    noun: str = "option",
     filled: bool = False,
 ) -> list[str]:
     if name not in known:

@@ -31,9 +31,7 @@ _LOGGED = re.compile(
 _INVALID = re.compile(
     r'invalid value "(?P<value>.*)" for parameter (?P<name>.+) in configuration \(.*:(?P<line>\d+)\)'
 )
-_AT_LINE = re.compile(
-    r"(?P<what>syntax error|invalid section .*|error processing include file) in configuration \(.*:(?P<line>\d+)\).*"
-)
+_AT_LINE = re.compile(r"(?P<what>syntax error|invalid section .*) in configuration \(.*:(?P<line>\d+)\).*")
 _CONSEQUENCES = re.compile(
     r"cannot load config file|TLS setup failed$|load_init_file|loading section|fill_defaults fail|"
     r"kernel file descriptor limit|server_base failed"
@@ -47,7 +45,7 @@ _ADVICE = (
         "correct the userlist, or write it with pgbouncer_userlist",
     ),
     (
-        r"(?:hba|ident) line \d+.*|could not parse (?:hba|ident) config line \d+|address does not match mask.*",
+        r"(?:hba|ident) line \d+.*|could not parse (?:hba|ident) config line \d+|address does not match.*",
         "correct that line",
     ),
     (r"unrecognized (?:connection|user) parameter: .*", "leave it out or correct its name"),
@@ -59,6 +57,14 @@ _ADVICE = (
     ),
     (r"unix socket is in use.*", "end the process that holds it"),
     (r".*(?:group|user).*", "give an account that this host has"),
+)
+# What is meant where PgBouncer does not name the setting.
+_ABOUT = (
+    (r"auth_file|auth file", "auth_file"),
+    (r"^hba line|hba config", "auth_hba_file"),
+    (r"^ident line|ident config", "auth_ident_file"),
+    (r"could not find group", "unix_socket_group"),
+    (r"could not find user|identity of user", "user"),
 )
 
 
@@ -78,9 +84,9 @@ def render(
     header: str = "",
     version: Version | None = None,
 ) -> str:
-    """Return the text of a configuration file. The same inputs give the same text, in whatever order they come.
+    """Return the text of a configuration file. The same inputs give the same text, in whatever order.
 
-    The section ``[pgbouncer]`` comes last, so that settings can be appended, the last of a name being in force.
+    The section ``[pgbouncer]`` comes last, so that settings can be appended: the last of a name is in force.
 
     Args:
         settings: of the section ``[pgbouncer]``, by name.
@@ -186,7 +192,8 @@ def explain(log: str, text: str, account: str) -> Explanation | None:
             where = _quoted_line(text, int(at_line["line"]), None)
             causes.append(at_line["what"])
         else:
-            causes.append(masked(line).rstrip("."))
+            causes.append(re.sub(r": (\(null\)|Success)$", "", masked(line).rstrip(".")))
+    where = where or next(filter(None, (_line_about(text, cause) for cause in causes)), "")
     advice = _advice(causes, account, bool(where))
     cause = ", ".join(causes[:3]) or "PgBouncer does not take this value"
     return Explanation(f"{where}: {cause}" if where else cause, advice)
@@ -200,13 +207,27 @@ def _advice(causes: Sequence[str], account: str, located: bool) -> str:
 
 
 def _quoted_line(text: str, number: int, name: str | None) -> str:
-    """Return a line for a message. PgBouncer numbers the line that comes next, having read over empty ones."""
+    """Return a line for a message. PgBouncer numbers the one that comes next, having read over empty ones."""
     lines = text.splitlines()
     index = min(number, len(lines)) - 1
     if name is not None:
         while index > 0 and not lines[index].startswith((f"{name} =", f"{quote_name(name)} =")):
             index -= 1
     return f"line {index + 1} ({masked(lines[index])})"
+
+
+def _line_about(text: str, cause: str) -> str:
+    """Return the line of the setting that a complaint is about, for a message; empty where it can't be told."""
+    lines = text.splitlines()
+    settings = range(lines.index("[pgbouncer]") + 1, len(lines)) if "[pgbouncer]" in lines else range(0)
+    about = next((name for pattern, name in _ABOUT if re.search(pattern, cause)), None)
+    for index in settings:
+        name, _, value = lines[index].partition(" = ")
+        if name == about or re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", cause):
+            return f"line {index + 1} ({masked(lines[index])})"
+        if about is None and value.startswith("/") and re.search(rf"{re.escape(value)}(?![\w/.])", cause):
+            return f"line {index + 1} ({masked(lines[index])})"
+    return ""
 
 
 def _section(

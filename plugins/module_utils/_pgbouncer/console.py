@@ -80,7 +80,7 @@ def statement(command: str, database: str | None = None, client: str | None = No
     if verb not in VERBS:
         known = ["SHOW", *VERBS]
         raise ConsoleError(
-            f"Failed to run {words!r}: PgBouncer's console is asked by SHOW … or one of {', '.join(VERBS)} here"
+            f"Failed to run {words!r}: it is neither SHOW … nor one of {', '.join(VERBS)}"
             f"{nearest(verb, known)}"
         )
     needs = VERBS[verb]
@@ -104,7 +104,7 @@ def quote(name: str) -> str:
     """Return a database's name as an argument. Raises ConsoleError if the console can't read it."""
     if '"' in name or re.search(r"[\x00-\x1f\x7f]", name) or len(name.encode()) > _MAX_ARGUMENT_BYTES:
         raise ConsoleError(
-            f"Failed to quote the database {name!r}: PgBouncer's console reads at most {_MAX_ARGUMENT_BYTES} bytes"
+            f"Failed to quote the database {name!r}: the console reads at most {_MAX_ARGUMENT_BYTES} bytes"
             " without double quotes and control characters; rename it"
         )
     return f'"{name}"'
@@ -139,7 +139,7 @@ class Console:
         self._place = f"{socket_directory} port {port}"
         if psycopg2 is None:
             raise ConsoleError(
-                "Failed to reach PgBouncer's console: psycopg2 is missing; install python3-psycopg2 on the host"
+                "Failed to reach PgBouncer's console: psycopg2 is missing; install python3-psycopg2 there"
             )
         try:
             self._connection = psycopg2.connect(

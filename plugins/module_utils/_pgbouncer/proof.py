@@ -1,4 +1,3 @@
-# Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Proof of a configuration: the installed PgBouncer is started with it, out of everybody's way, and asked."""
 
@@ -61,7 +60,7 @@ def account(name: str) -> Account:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise InvalidInputError(
-            f"Failed to find the account {name!r}: this host has none; install PgBouncer first or give another"
+            f"Failed to find the account {name!r}: there is none; install PgBouncer first or give another"
         ) from None
     if os.geteuid() not in (0, entry.pw_uid):
         raise InvalidInputError(
@@ -128,19 +127,34 @@ def shown(text: str, *, binary: str, runs_as: Account, port: int, seconds: float
 
 
 def overridden() -> dict[str, str]:
-    """Return the settings that a proving instance has of its own, with their values where nothing sets them."""
-    return {"listen_addr": "", "logfile": "", "pidfile": "", "syslog": "0", "unix_socket_dir": ""}
+    """Return the settings that a proving instance has otherwise, with their values where nothing sets them."""
+    return {
+        "disable_pqexec": "0",
+        "listen_addr": "",
+        "logfile": "",
+        "pidfile": "",
+        "syslog": "0",
+        "unix_socket_dir": "",
+    }
 
 
 def running(socket_directory: str, port: int, runs_as: Account) -> Shown | None:
-    """Return what the PgBouncer that listens there shows, or None if none answers."""
+    """Return what the PgBouncer that listens there shows, or None if none answers.
+
+    All of it is empty for one with ``disable_pqexec``, whose console drops whoever sends a command.
+    """
     if not Path(socket_directory, f".s.PGSQL.{port}").exists():
         return None
-    try:
-        with _acting_as(runs_as), console.Console(socket_directory, port) as connection:
+    with _acting_as(runs_as):
+        try:
+            connection = console.Console(socket_directory, port)
+        except ConsoleError:
+            return None
+    with connection:
+        try:
             return _asked(connection)
-    except ConsoleError:
-        return None
+        except ConsoleError:
+            return Shown([], [], [])
 
 
 def place(text: str) -> tuple[str, int] | None:
@@ -165,7 +179,10 @@ def path_problems(settings: Mapping[str, str], runs_as: Account) -> list[str]:
     if not wanted:
         return []
     # Asked by the account itself: root may write anywhere.
-    script = "import os, sys; print(*(int(os.path.isdir(d)) + int(os.access(d, os.W_OK | os.X_OK)) for d in sys.argv[1:]))"
+    script = (
+        "import os, sys\n"
+        "print(*(os.path.isdir(path) + os.access(path, os.W_OK | os.X_OK) for path in sys.argv[1:]))"
+    )
     told = subprocess.run(
         [sys.executable, "-c", script, *wanted.values()],
         capture_output=True,
@@ -188,7 +205,7 @@ def path_problems(settings: Mapping[str, str], runs_as: Account) -> list[str]:
 def port_problems(settings: Mapping[str, str], binary: str) -> list[str]:
     """Return what keeps PgBouncer from the addresses that it shall listen on, a clause each.
 
-    Where a PgBouncer of the same binary listens there already, that is no problem: it is the one to be replaced.
+    Where the same binary listens there already, that is no problem: it is the one to be replaced.
     """
     port = int(settings.get("listen_port", DEFAULT_PORT))
     problems = []
@@ -202,8 +219,8 @@ def port_problems(settings: Mapping[str, str], binary: str) -> list[str]:
             if holders and not others:
                 continue
             problems.append(
-                f"setting listen_port: {port} of {address} is taken by {' and '.join(others) or 'another process'};"
-                " end that or give another port"
+                f"setting listen_port: {port} of {address} is taken by"
+                f" {' and '.join(others) or 'another process'}; end that or give another port"
             )
         else:
             problems.append(
@@ -287,7 +304,7 @@ def _asked(connection: console.Console) -> Shown:
 
 @contextmanager
 def _acting_as(runs_as: Account) -> Iterator[None]:
-    """Make the process that account's for a while: the console looks at the effective user id of its caller."""
+    """Make the process that account's for a while: the console looks at its caller's effective user id."""
     if os.geteuid() != 0 or runs_as.uid == 0:
         yield
         return
@@ -339,7 +356,7 @@ def _bind_problem(address: str, port: int) -> int | None:
 
 
 def _listeners(port: int) -> list[tuple[str, str]]:
-    """Return name and binary of each process that listens on a TCP port, as far as the caller may see them."""
+    """Return name and binary of each process that listens on a TCP port, as far as the caller sees them."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -354,7 +371,7 @@ def _listeners(port: int) -> list[tuple[str, str]]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(os.readlink(link) in inodes for link in (process / "fd").iterdir()):
+            if any(str(link.readlink()) in inodes for link in (process / "fd").iterdir()):
                 name = (process / "comm").read_text().strip()
                 found.append((f"{name} (process {process.name})", os.path.realpath(process / "exe")))
         except OSError:

@@ -3,12 +3,14 @@
 """How a running PgBouncer comes to what is wanted: not at all, by a reload, or by a restart. Pure.
 
 PgBouncer says of each setting whether a reload changes it (``changeable`` in ``SHOW CONFIG``); it ignores the
-others silently until it is started anew (``CF_NO_RELOAD`` in ``src/main.c``).
+others silently until it is started anew (``CF_NO_RELOAD`` in ``src/main.c``). It does not say that a changeable setting
+without a default, such as ``auth_user``, keeps its value when it is gone from the file (``fill_defaults`` of
+``lib/usual/cfparser.c``; tried with 1.18 and 1.24).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 NOTHING, RELOAD, RESTART = "nothing", "reload", "restart"
@@ -47,8 +49,8 @@ def wanted_settings(shown: Iterable[Mapping[str, Any]], instead: Mapping[str, st
 
     Args:
         shown: SHOW CONFIG of the instance that proved the configuration.
-        instead: what is wanted of the settings that this instance had otherwise, such as its socket directory;
-            of those that aren't in it the default counts.
+        instead: what is wanted of the settings that this instance had otherwise, such as its socket
+            directory.
     """
     wanted = {}
     for row in shown:
@@ -63,6 +65,7 @@ def decide(
     wanted: Mapping[str, Any],
     databases: tuple[Iterable[Mapping[str, Any]], Iterable[Mapping[str, Any]]] = ((), ()),
     users: tuple[Iterable[Mapping[str, Any]], Iterable[Mapping[str, Any]]] = ((), ()),
+    written: Container[str] = (),
 ) -> Takeover:
     """Return how what runs comes to what is wanted.
 
@@ -73,10 +76,17 @@ def decide(
         wanted: every setting's value by name, see ``wanted_settings``.
         databases: SHOW DATABASES of the running one, and of the one that proved the configuration.
         users: likewise SHOW USERS.
+        written: names of the settings that the file has.
     """
     rows = {str(row["key"]): row for row in running}
     settings = [
-        Difference(name, _text(rows[name]["value"]), _text(value), rows[name].get("changeable") == "yes")
+        Difference(
+            name,
+            _text(rows[name]["value"]),
+            _text(value),
+            rows[name].get("changeable") == "yes"
+            and (name in written or rows[name].get("default") is not None or _text(value) not in ("", "0")),
+        )
         for name, value in sorted(wanted.items())
         if name in rows and name not in _OWN and _text(rows[name]["value"]) != _text(value)
     ]
@@ -116,6 +126,6 @@ def _changed(
 
 
 def _loses_user(running: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]]) -> bool:
-    """Say whether a database shall no longer have a user of its own, which takes a restart (parse_database)."""
+    """Say whether a database shall no longer have a user of its own, which a reload ignores."""
     forced = {row["name"] for row in running if row.get("force_user") and row["name"] != "pgbouncer"}
     return any(row["name"] in forced and not row.get("force_user") for row in wanted)
