@@ -46,7 +46,9 @@ def pgbouncer_problems(
 
 
 def pgbouncer_takeover(running: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the ``action`` (nothing, reload or restart) that brings what runs to what is wanted, and ``settings``.
+    """Return the ``action`` that brings what runs to what is wanted, and the ``settings`` that differ.
+
+    The action is nothing, reload or restart.
 
     Args:
         running: rows of SHOW CONFIG.

@@ -180,7 +180,7 @@ action:
   type: str
   sample: reload
 differences:
-  description: Settings that the running PgBouncer has otherwise, and whether it can change them while it runs.
+  description: Settings that the running PgBouncer has otherwise, and whether a reload changes them.
   returned: success
   type: list
   elements: dict

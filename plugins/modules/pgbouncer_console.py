@@ -33,8 +33,9 @@ options:
       - V(RELOAD) reads the configuration, the userlist and the certificates anew.
       - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients
         wait. Where it is paused already, that is no change.
-      - V(RESUME) ends V(PAUSE), V(SUSPEND) and V(KILL). Where nothing is paused, that is no change.
-      - V(SUSPEND) flushes all buffers and stops listening for data.
+      - V(RESUME) ends V(PAUSE) and V(KILL). Where nothing is paused, that is no change.
+      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as whoever said so disconnects, so it is over
+        when the task is; what should last takes V(PAUSE).
       - V(RECONNECT) replaces each server connection as soon as it is released.
       - V(WAIT_CLOSE) waits until the server connections of V(RECONNECT) are closed. It changes nothing.
       - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
@@ -59,8 +60,8 @@ options:
     type: dict
   timeout:
     description:
-      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
-        client.
+      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a client.
+        V(PAUSE) is undone then.
       - V(0) waits for ever.
     type: int
     default: 60
@@ -114,6 +115,7 @@ statement:
   sample: PAUSE "shop"
 """
 
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -138,10 +140,26 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 wanted, connection.run("SHOW DATABASES"), connection.run("SHOW STATE")
             )
         if wanted.verb == "SHOW" or (not module.check_mode and (changed or wanted.verb in UNCHANGING)):
-            rows = connection.run(wanted.text, params["timeout"])
+            if wanted.verb == "PAUSE":
+                _pause(connection, wanted, params)
+            else:
+                rows = connection.run(wanted.text, params["timeout"])
         if params["expected"] and not module.check_mode:
             _check(params["expected"], connection.run("SHOW CONFIG"), wanted)
     return {"changed": changed, "rows": rows, "statement": wanted.text}
+
+
+def _pause(connection: console.Console, wanted: console.Statement, params: dict[str, Any]) -> None:
+    try:
+        connection.pause(wanted, params["timeout"])
+    except ConsoleError:
+        # A cancelled PAUSE of a database leaves it paused. Where it isn't, there is nothing to resume.
+        with (
+            suppress(ConsoleError),
+            console.Console(params["login_unix_socket"], params["login_port"]) as another,
+        ):
+            another.run(console.statement("RESUME", wanted.database).text)
+        raise
 
 
 def _check(expected: dict[str, Any], rows: list[dict[str, Any]], wanted: console.Statement) -> None:

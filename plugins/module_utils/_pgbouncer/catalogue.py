@@ -25,8 +25,8 @@ MAX_INT = 2**31 - 1
 """A C int, which PgBouncer keeps numbers in without looking for an overflow (``cf_set_int``)."""
 
 QUOTED_NAMES: Version = (1, 25)
-"""The first version whose parser reads names in single quotes. Double quotes, which the documentation has, are a
-syntax error to 1.18 and 1.24 (tried) and to 1.25 (``parse_ini_file_internal``)."""
+"""The first version whose parser reads names in single quotes. Double quotes, which the documentation has,
+are a syntax error to 1.18 and 1.24 (tried) and to 1.25 (``parse_ini_file_internal``)."""
 
 PLAIN_NAME = re.compile(r"[0-9A-Za-z_.-]+|\*")
 """A name of a database or user that every version reads."""

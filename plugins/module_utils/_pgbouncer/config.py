@@ -217,7 +217,7 @@ def _quoted_line(text: str, number: int, name: str | None) -> str:
 
 
 def _line_about(text: str, cause: str) -> str:
-    """Return the line of the setting that a complaint is about, for a message; empty where it can't be told."""
+    """Return the line that a complaint is about, for a message; empty where it can't be told."""
     lines = text.splitlines()
     settings = range(lines.index("[pgbouncer]") + 1, len(lines)) if "[pgbouncer]" in lines else range(0)
     about = next((name for pattern, name in _ABOUT if re.search(pattern, cause)), None)

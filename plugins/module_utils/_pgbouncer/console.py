@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -23,6 +24,7 @@ except ImportError:
     psycopg2 = None
 
 _CONNECT_SECONDS = 10
+_POLL_SECONDS = 0.1
 
 # Each verb: what it needs behind it (database, maybe a database, a client, nothing).
 NOTHING, MAYBE, DATABASE, CLIENT = "nothing", "maybe a database", "a database", "a client"
@@ -182,11 +184,24 @@ class Console:
                 return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
         except psycopg2.Error as exc:
             if late.is_set():
-                raise ConsoleError(
-                    f"Failed to run {text!r}: it was not done within {seconds:g} s, and was cancelled;"
-                    " clients are still busy: look at SHOW CLIENTS, or give it more time"
-                ) from exc
+                raise ConsoleError(_late(text, seconds)) from exc
             raise ConsoleError(f"Failed to run {text!r}: {_told(exc)}") from exc
+
+    def pause(self, wanted: Statement, seconds: float | None = None) -> None:
+        """Run a PAUSE and return once the server connections are closed.
+
+        PgBouncer's word is not enough: where a WAIT_CLOSE found nothing to wait for, the next PAUSE returns
+        at once, tagged WAIT_CLOSE (tried with 1.24, whose ``db_wait_close`` stays set).
+
+        Raises ConsoleError if the console refuses it, or it is not so within so many seconds.
+        """
+        deadline = time.monotonic() + (seconds or float("inf"))
+        self.run(wanted.text, seconds)
+        while any(wanted.database in (None, row["database"]) for row in self.run("SHOW SERVERS")):
+            if time.monotonic() > deadline:
+                self.run(wanted.text.replace("PAUSE", "RESUME", 1))
+                raise ConsoleError(_late(wanted.text, seconds))
+            time.sleep(_POLL_SECONDS)
 
     @contextmanager
     def _cancelled_after(self, seconds: float | None) -> Iterator[threading.Event]:
@@ -213,6 +228,13 @@ def show(command: str, socket_directory: str, port: int) -> list[dict[str, Any]]
         raise ConsoleError(f"Failed to run {command!r}: only SHOW commands are run here")
     with Console(socket_directory, port) as console:
         return console.run(wanted.text)
+
+
+def _late(text: str, seconds: float | None) -> str:
+    return (
+        f"Failed to run {text!r}: it was not done within {seconds or 0:g} s, and was cancelled;"
+        " clients are still busy: look at SHOW CLIENTS, or give it more time"
+    )
 
 
 def _told(error: Exception) -> str:

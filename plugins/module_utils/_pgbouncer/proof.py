@@ -127,7 +127,7 @@ def shown(text: str, *, binary: str, runs_as: Account, port: int, seconds: float
 
 
 def overridden() -> dict[str, str]:
-    """Return the settings that a proving instance has otherwise, with their values where nothing sets them."""
+    """Return the settings that a proving instance has otherwise, with their values where none is set."""
     return {
         "disable_pqexec": "0",
         "listen_addr": "",

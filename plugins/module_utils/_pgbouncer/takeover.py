@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How a running PgBouncer comes to what is wanted: not at all, by a reload, or by a restart. Pure.
 
-PgBouncer says of each setting whether a reload changes it (``changeable`` in ``SHOW CONFIG``); it ignores the
-others silently until it is started anew (``CF_NO_RELOAD`` in ``src/main.c``). It does not say that a changeable setting
-without a default, such as ``auth_user``, keeps its value when it is gone from the file (``fill_defaults`` of
-``lib/usual/cfparser.c``; tried with 1.18 and 1.24).
+PgBouncer says of each setting whether a reload changes it (``changeable`` in ``SHOW CONFIG``); it ignores
+the others silently until it is started anew (``CF_NO_RELOAD`` in ``src/main.c``). It does not say that a
+changeable setting without a default, such as ``auth_user``, keeps its value when it is gone from the file
+(``fill_defaults`` of ``lib/usual/cfparser.c``; tried with 1.18 and 1.24).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def pgbouncer_databases(
 
 
 def pgbouncer_user_options(users: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the users who have options of PgBouncer's, without what the userlist and the role have of them."""
+    """Return the users who have options of PgBouncer's, without what is the userlist's and the role's."""
     others = {"password", "verifier", "databases"}
     options = [
         {name: value for name, value in user.items() if name not in others and value is not None}

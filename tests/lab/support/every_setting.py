@@ -1,8 +1,8 @@
-"""Run on a host as root: every setting that the installed PgBouncer lists takes another value, as it says it does.
+"""Run on a host as root: every setting that the installed PgBouncer lists takes another value, and back.
 
-Reads ``{"sources": {name: text}}``, the modules of ``module_utils/_pgbouncer``, as JSON from stdin, and prints a list
-of ``{"name", "changeable", "action", "before", "after", "wanted", "left"}`` as JSON. A PgBouncer of its own is reloaded or
-started anew for each of them, in a directory of its own; the host's is left alone.
+Reads ``{"sources": {name: text}}``, the modules of ``module_utils/_pgbouncer``, as JSON from stdin. Prints
+``{"version", "settings": [{"name", "changeable", "action", "named", "before", "after", "left"}]}``. A
+PgBouncer of its own is reloaded or started anew for each, in its own directory; the host's is left alone.
 """
 
 from __future__ import annotations
@@ -48,8 +48,24 @@ files["hba"].write_text("local all all trust\n")
 files["ident"].write_text("map a b\n")
 files["resolv"].write_text("nameserver 127.0.0.1\n")
 subprocess.run(
-    ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a", "-days", "1"]
-    + ["-keyout", str(files["key"]), "-out", str(files["certificate"])],
+    [
+        *(
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=a",
+            "-days",
+            "1",
+            "-keyout",
+        ),
+        str(files["key"]),
+        "-out",
+        str(files["certificate"]),
+    ],
     check=True,
     capture_output=True,
 )

@@ -43,7 +43,7 @@ def test_a_command_is_written(command: str, database: str | None, client: str | 
 def test_another_command_is_refused(
     command: str, database: str | None, client: str | None, said: str
 ) -> None:
-    with pytest.raises(ConsoleError, match="^Failed to ") as caught:
+    with pytest.raises(ConsoleError, match=r"^Failed to ") as caught:
         console.statement(command, database, client)
     assert said in str(caught.value)
 
