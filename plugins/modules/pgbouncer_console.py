@@ -34,8 +34,8 @@ options:
       - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients
         wait. Where it is paused already, that is no change.
       - V(RESUME) ends V(PAUSE) and V(KILL). Where nothing is paused, that is no change.
-      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as whoever said so disconnects, so it is over
-        when the task is; what should last takes V(PAUSE).
+      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as whoever said so disconnects, so it is
+        over when the task is; what should last takes V(PAUSE).
       - V(RECONNECT) replaces each server connection as soon as it is released.
       - V(WAIT_CLOSE) waits until the server connections of V(RECONNECT) are closed. It changes nothing.
       - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
@@ -60,8 +60,8 @@ options:
     type: dict
   timeout:
     description:
-      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a client.
-        V(PAUSE) is undone then.
+      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
+        client. V(PAUSE) is undone then.
       - V(0) waits for ever.
     type: int
     default: 60
