@@ -222,7 +222,7 @@ def _line_about(text: str, cause: str) -> str:
     settings = range(lines.index("[pgbouncer]") + 1, len(lines)) if "[pgbouncer]" in lines else range(0)
     about = next((name for pattern, name in _ABOUT if re.search(pattern, cause)), None)
     for index in settings:
-        name, _, value = lines[index].partition(" = ")
+        name, value = (*lines[index].split(" = ", 1), "")[:2]
         if name == about or re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", cause):
             return f"line {index + 1} ({masked(lines[index])})"
         if about is None and value.startswith("/") and re.search(rf"{re.escape(value)}(?![\w/.])", cause):

@@ -175,8 +175,9 @@ class Console:
         Raises ConsoleError if the console refuses it, or has not done it within so many seconds: it is
         cancelled then.
         """
+        late = threading.Event()
         try:
-            with self._connection.cursor() as cursor, self._cancelled_after(seconds) as late:
+            with self._connection.cursor() as cursor, self._cancelled_after(seconds, late):
                 cursor.execute(text)
                 if cursor.description is None:
                     return []
@@ -204,9 +205,7 @@ class Console:
             time.sleep(_POLL_SECONDS)
 
     @contextmanager
-    def _cancelled_after(self, seconds: float | None) -> Iterator[threading.Event]:
-        late = threading.Event()
-
+    def _cancelled_after(self, seconds: float | None, late: threading.Event) -> Iterator[None]:
         def cancel() -> None:
             late.set()
             self._connection.cancel()
@@ -216,7 +215,7 @@ class Console:
         if seconds:
             timer.start()
         try:
-            yield late
+            yield
         finally:
             timer.cancel()
 

@@ -339,7 +339,7 @@ def _bind_problem(address: str, port: int) -> int | None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
         return -1
-    for family, kind, protocol, _, target in found:
+    for family, kind, protocol, _name, target in found:
         try:
             with socket.socket(family, kind, protocol) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
