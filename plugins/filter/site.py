@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue, takeover
 from ansible_collections.pooled.postgres.plugins.module_utils._site import model
 
 
@@ -31,6 +32,32 @@ def connection_budget(inputs: dict[str, Any]) -> dict[str, Any]:
     return model.connection_budget(**numbers)._asdict()
 
 
+def pgbouncer_problems(
+    settings: dict[str, Any], databases: list[dict[str, Any]], users: list[dict[str, Any]]
+) -> str:
+    """Return what no PgBouncer that is known here would take, as clauses of a sentence; empty for nothing."""
+    return catalogue.summary(
+        [
+            *catalogue.setting_problems(settings),
+            *catalogue.database_problems(databases),
+            *catalogue.user_problems(users),
+        ]
+    )
+
+
+def pgbouncer_takeover(running: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``action`` that brings what runs to what is wanted, and the ``settings`` that differ.
+
+    The action is nothing, reload or restart.
+
+    Args:
+        running: rows of SHOW CONFIG.
+        wanted: values by name, as ``pgbouncer_config`` returns them in ``settings``.
+    """
+    plan = takeover.decide(running, wanted)
+    return {"action": plan.action, "settings": [difference._asdict() for difference in plan.settings]}
+
+
 class FilterModule:
     """Filters of the roles."""
 
@@ -39,6 +66,10 @@ class FilterModule:
         return {
             "connection_budget": connection_budget,
             "password_verifier": password_verifier,
+            "pgbouncer_databases": model.pgbouncer_databases,
+            "pgbouncer_problems": pgbouncer_problems,
+            "pgbouncer_takeover": pgbouncer_takeover,
+            "pgbouncer_user_options": model.pgbouncer_user_options,
             "pool_count": model.pool_count,
             "site_status": model.site_status,
             "user_grants": model.user_grants,

@@ -7,27 +7,64 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbouncer_console
-short_description: Asks PgBouncer's console
+short_description: Runs a command on PgBouncer's console
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Runs a C(SHOW) command on the console of PgBouncer and returns its rows as data.
+  - Runs a command on the console of PgBouncer and returns its rows as data.
   - Over the Unix socket, run as the account that PgBouncer runs under, no password is needed.
+  - To end PgBouncer is the service manager's, and to change a setting for a while is not what lasts, so
+    C(SHUTDOWN) and C(SET) are not run here.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
+    details: C(SHOW) commands are run. Others are not, and say whether they would have changed anything.
   diff_mode:
     support: none
-    details: It changes nothing.
+    details: The states of a pooler are no text.
   platform:
     support: full
     platforms: posix
 options:
   command:
-    description: The command, one of PgBouncer's C(SHOW) commands.
+    description:
+      - The command, a C(SHOW) command of PgBouncer or one of these.
+      - V(RELOAD) reads the configuration, the userlist and the certificates anew.
+      - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients
+        wait. Where it is paused already, that is no change.
+      - V(RESUME) ends V(PAUSE) and V(KILL). Where nothing is paused, that is no change.
+      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as whoever said so disconnects, so it is
+        over when the task is; what should last takes V(PAUSE).
+      - V(RECONNECT) replaces each server connection as soon as it is released.
+      - V(WAIT_CLOSE) waits until the server connections of V(RECONNECT) are closed. It changes nothing.
+      - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
+      - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
+        1.24, one client's.
     type: str
     required: true
+  database:
+    description:
+      - The database that it is about, by the name that clients use.
+      - Needed by V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and
+        V(WAIT_CLOSE) are about all databases.
+    type: str
+  client:
+    description: The client that V(KILL_CLIENT) is about, by its C(id) in C(SHOW CLIENTS).
+    type: str
+  expected:
+    description:
+      - Settings by name, as C(SHOW CONFIG) has them. After the command each must have that value, or the task
+        fails and names those that have not.
+      - RV(pooled.postgres.pgbouncer_config#module:settings) is made for this.
+    type: dict
+  timeout:
+    description:
+      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
+        client. V(PAUSE) is undone then.
+      - V(0) waits for ever.
+    type: int
+    default: 60
   login_unix_socket:
     description: Directory of PgBouncer's Unix socket.
     type: path
@@ -46,37 +83,120 @@ EXAMPLES = r"""
   become: true
   become_user: postgres
   register: pools
+
+- name: Clients of the shop wait while its database moves
+  pooled.postgres.pgbouncer_console:
+    command: PAUSE
+    database: shop
+    timeout: 30
+  become: true
+  become_user: postgres
+
+- name: Configuration is read anew, and in force
+  pooled.postgres.pgbouncer_console:
+    command: RELOAD
+    expected:
+      pool_mode: transaction
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
 rows:
-  description: The rows, each a dictionary by column.
+  description: The rows, each a dictionary by column. Empty for commands that show nothing.
   returned: success
   type: list
   elements: dict
   sample: [{database: mydb, user: myuser, cl_active: 10, cl_waiting: 0, sv_active: 2}]
+statement:
+  description: The command as PgBouncer read it.
+  returned: success
+  type: str
+  sample: PAUSE "shop"
 """
 
+from contextlib import suppress
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import console
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import PgbouncerError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import console, takeover
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import (
+    ConsoleError,
+    PgbouncerError,
+)
+
+UNCHANGING = ("SHOW", "WAIT_CLOSE")
+
+
+def ensure(module: AnsibleModule) -> dict[str, Any]:
+    """Run the command, unless there is nothing to do for it, and return the result."""
+    params = module.params
+    wanted = console.statement(params["command"], params["database"], params["client"])
+    rows: list[dict[str, Any]] = []
+    with console.Console(params["login_unix_socket"], params["login_port"]) as connection:
+        changed = wanted.verb not in UNCHANGING
+        if changed and wanted.verb in console.GOALS:
+            changed = not console.reached(
+                wanted, connection.run("SHOW DATABASES"), connection.run("SHOW STATE")
+            )
+        if wanted.verb == "SHOW" or (not module.check_mode and (changed or wanted.verb in UNCHANGING)):
+            if wanted.verb == "PAUSE":
+                _pause(connection, wanted, params)
+            else:
+                rows = connection.run(wanted.text, params["timeout"])
+        if params["expected"] and not module.check_mode:
+            _check(params["expected"], connection.run("SHOW CONFIG"), wanted)
+    return {"changed": changed, "rows": rows, "statement": wanted.text}
+
+
+def _pause(connection: console.Console, wanted: console.Statement, params: dict[str, Any]) -> None:
+    try:
+        connection.pause(wanted, params["timeout"])
+    except ConsoleError:
+        # A cancelled PAUSE of a database leaves it paused. Where it isn't, there is nothing to resume.
+        with (
+            suppress(ConsoleError),
+            console.Console(params["login_unix_socket"], params["login_port"]) as another,
+        ):
+            another.run(console.statement("RESUME", wanted.database).text)
+        raise
+
+
+def _check(expected: dict[str, Any], rows: list[dict[str, Any]], wanted: console.Statement) -> None:
+    unknown = sorted(expected.keys() - {str(row["key"]) for row in rows})
+    differing = takeover.decide(rows, expected).settings
+    problems = [f"PgBouncer has no setting {name}" for name in unknown]
+    problems += [
+        f"{difference.name} is {difference.running!r} and not {difference.wanted!r}"
+        + ("" if difference.changeable else ", which only a restart changes")
+        for difference in differing
+    ]
+    if problems:
+        raise ConsoleError(
+            f"Failed to find the configuration in force after {wanted.text}: {'; '.join(problems)}."
+            " Look at PgBouncer's log for what it could not take over"
+        )
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "command": {"type": "str", "required": True},
+            "database": {"type": "str"},
+            "client": {"type": "str"},
+            "expected": {"type": "dict"},
+            "timeout": {"type": "int", "default": 60},
             "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
             "login_port": {"type": "int", "default": 6432},
         },
         supports_check_mode=True,
     )
-    params = module.params
     try:
-        rows = console.show(params["command"], params["login_unix_socket"], params["login_port"])
+        result = ensure(module)
     except PgbouncerError as exc:
         module.fail_json(msg=str(exc))
-    module.exit_json(changed=False, rows=rows)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

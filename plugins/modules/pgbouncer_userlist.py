@@ -170,7 +170,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     users = userlist.check_users(params["users"])
     userlist.check_iterations(params["scram_iterations"])
-    current = api.read_userlist(params["path"])
+    current = api.read_file(params["path"])
     if not module.check_mode:
         api.check_writable(module)
 
@@ -186,7 +186,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     if after.encode() != current:
         changed = True
         if not module.check_mode:
-            api.write_userlist(module, after.encode())
+            api.write_file(module, after.encode())
             api.set_attributes(module)
 
     result: dict[str, Any] = {

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The userlist file on the host: read it, check that it can be written, write it.
+"""A file of PgBouncer on the host: read it, check that it can be written, write it.
 
 ``module`` is an AnsibleModule made with ``add_file_common_args``. Used of it: ``params``, ``check_mode``,
 ``add_cleanup_file``, ``atomic_move``, ``load_file_common_arguments``, ``set_fs_attributes_if_different``.
@@ -17,58 +17,58 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import UserlistFileError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import HostFileError
 
 
-def read_userlist(path: str) -> bytes | None:
+def read_file(path: str) -> bytes | None:
     """Return what the file holds, or None if there is none.
 
-    Raises UserlistFileError if something else than a plain file has its name, or it can't be read. A symbolic
+    Raises HostFileError if something else than a plain file has its name, or it can't be read. A symbolic
     link is refused too: its directory is often PgBouncer's own, and root must not follow where that points.
     """
     if not Path(path).is_absolute():
-        raise UserlistFileError(f"Failed to read {path}: the path is relative; give one that begins with /")
+        raise HostFileError(f"Failed to read {path}: the path is relative; give one that begins with /")
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise UserlistFileError(f"Failed to read {path}: it is not a plain file; give another path")
+            raise HostFileError(f"Failed to read {path}: it is not a plain file; give another path")
         return Path(path).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserlistFileError(f"Failed to read {path}: {error.strerror}") from error
+        raise HostFileError(f"Failed to read {path}: {error.strerror}") from error
 
 
 def check_writable(module: AnsibleModule) -> None:
-    """Raise UserlistFileError if directory, owner or group are missing, or the file can't become theirs."""
+    """Raise HostFileError if directory, owner or group are missing, or the file can't become theirs."""
     path = module.params["path"]
     directory = Path(path).parent
     if not directory.is_dir():
-        raise UserlistFileError(
+        raise HostFileError(
             f"Failed to write {path}: there is no directory {directory}; install PgBouncer first or create it"
         )
     ours = {"owner": [os.geteuid()], "group": [os.getegid(), *os.getgroups()]}
     for option, number in _account_ids(module).items():
         account = f"{option} {module.params[option]!r}"
         if number is None:
-            raise UserlistFileError(
+            raise HostFileError(
                 f"Failed to write {path}: this host has no {account}; create it first or give another"
             )
         if os.geteuid() != 0 and number not in ours[option]:
-            raise UserlistFileError(
+            raise HostFileError(
                 f"Failed to write {path}: only root can give it to {account}; run the task with become"
             )
 
 
-def write_userlist(module: AnsibleModule, content: bytes) -> None:
+def write_file(module: AnsibleModule, content: bytes) -> None:
     """Replace the file by one with this content and the wanted owner, group and mode, in one step.
 
-    Raises UserlistFileError if the system refuses; the file is then what it was.
+    Raises HostFileError if the system refuses; the file is then what it was.
     """
     path = module.params["path"]
     # AnsibleModule.atomic_move gives a file that it creates the mode that the umask leaves.
     os.umask(0o077)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".userlist-", dir=Path(path).parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{Path(path).stem}-", dir=Path(path).parent)
         module.add_cleanup_file(temporary)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -82,7 +82,7 @@ def write_userlist(module: AnsibleModule, content: bytes) -> None:
         module.atomic_move(temporary, path, unsafe_writes=unsafe_writes, keep_dest_attrs=False)
     except Exception as error:  # atomic_move raises a bare Exception
         cause = getattr(error, "strerror", None) or error
-        raise UserlistFileError(f"Failed to write {path}: {cause}") from error
+        raise HostFileError(f"Failed to write {path}: {cause}") from error
 
 
 def set_attributes(module: AnsibleModule, diff: dict[str, Any] | None = None) -> bool:

@@ -9,8 +9,16 @@ class PgbouncerError(Exception):
 
 
 class InvalidInputError(PgbouncerError):
-    """The wanted users can't be written as they were given. Nothing has been touched."""
+    """What is wanted can't be written as it was given. Nothing has been touched."""
 
 
-class UserlistFileError(PgbouncerError):
-    """The userlist file can't be read or written."""
+class HostFileError(PgbouncerError):
+    """A file of PgBouncer can't be read or written."""
+
+
+class ProofError(PgbouncerError):
+    """The installed PgBouncer refuses the candidate configuration. What was in force still is."""
+
+
+class ConsoleError(PgbouncerError):
+    """PgBouncer's console can't be reached, or refuses a command."""

@@ -130,7 +130,6 @@ class TestSpec:
             ),
             ("pgbouncer", "pgbouncer_users", [{"name": "a", "verifyer": SECRET}], "pgbouncer_users.verifyer"),
             ("pgbouncer", "pgbouncer_users", [SECRET], "unable to convert to dict"),
-            ("pgbouncer", "pgbouncer_databases", [{"name": "a", "prot": 1}], "pgbouncer_databases.prot"),
             (
                 "postgres",
                 "postgres_users",

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import api, scram, userlist
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import UserlistFileError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import HostFileError
 
 MODULE = "ansible_collections.pooled.postgres.plugins.modules.pgbouncer_userlist"
 KEY = base64.b64encode(bytes(32)).decode()
@@ -333,9 +333,7 @@ class TestRefusals:
     def test_only_root_can_give_a_file_away(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 4321)
         module = SimpleNamespace(params={"path": str(path), "owner": "root", "group": None})
-        with pytest.raises(
-            UserlistFileError, match="only root can give it to owner 'root'; run the task with"
-        ):
+        with pytest.raises(HostFileError, match="only root can give it to owner 'root'; run the task with"):
             api.check_writable(module)
         module.params["owner"] = "4321"
         api.check_writable(module)

@@ -1,0 +1,130 @@
+"""What the configuration module does, proved by the installed PgBouncer: each setting, and each mistake."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue
+from lab import ROOT, Lab
+
+SUPPORT = Path(__file__).parent / "support"
+FILES = "sha256sum /etc/pgbouncer/pgbouncer.ini; systemctl show --property=MainPID pgbouncer"
+
+TLS = {"client_tls_sslmode": "require", "client_tls_key_file": "/etc/hostname"}
+REFUSED: list[dict[str, Any]] = [
+    {"settings": {"server_idel_timeout": 60}, "said": "no such setting; the nearest is server_idle_timeout"},
+    {
+        "settings": {"conffile": "/tmp/a"},
+        "said": "setting conffile: it is where PgBouncer reads the file from",
+    },
+    {"settings": {"default_pool_size": "2O"}, "said": "default_pool_size: must be a whole number from 0 to"},
+    {"settings": {"listen_port": 70000}, "said": "listen_port: must be a whole number from 1 to 65535"},
+    {"settings": {"server_lifetime": -1}, "said": "server_lifetime: must be a number of seconds"},
+    {"settings": {"pool_mode": "sesion"}, "said": "transaction, statement; the nearest is session"},
+    {"settings": {"unix_socket_mode": 777}, "said": "unix_socket_mode: must be a file mode in octal"},
+    {"settings": {"job_name": "a\nuser = root"}, "said": "job_name: must be text on one line"},
+    {"settings": {"logfile": "pgbouncer.log"}, "said": "logfile: must be an absolute path"},
+    {
+        "databases": [{"name": "a", "pool_sise": 3}],
+        "said": "option pool_sise: PgBouncer has no such option; the",
+    },
+    {"databases": [{"name": "pgbouncer"}], "said": "the name is reserved for PgBouncer's console"},
+    {"databases": [{"name": "a"}, {"name": "a"}], "said": "database 'a': is named twice"},
+    {"databases": [{"name": "a", "password": ""}], "said": "option password: must not be empty"},
+    {"users": [{"name": "u", "pool_mode": "x"}], "said": "user 'u', option pool_mode: must be one of"},
+    {"settings": TLS, "said": "client_tls_key_file and client_tls_cert_file must be set; give both"},
+    {"settings": {**TLS, "client_tls_cert_file": "/nowhere"}, "said": "/nowhere"},
+    {"settings": {**TLS, "client_tls_cert_file": "/etc/hostname"}, "said": "check the TLS settings"},
+    {"settings": {"server_tls_protocols": "tlsv9"}, "said": "invalid server_tls_protocols: tlsv9"},
+    {"settings": {"auth_type": "cert"}, "said": "auth_type=cert requires"},
+    {"settings": {"auth_file": "/nowhere"}, "said": "could not open auth_file /nowhere: No such file"},
+    {
+        "settings": {"auth_file": "/etc/shadow"},
+        "said": "could not open auth_file /etc/shadow: Permission denied",
+    },
+    {"settings": {"auth_file": "/etc/hostname"}, "said": "broken auth file; correct the userlist"},
+    {
+        "settings": {"auth_type": "hba", "auth_hba_file": "/nowhere"},
+        "said": "could not open hba config file /nowhere",
+    },
+    {"settings": {"auth_type": "hba", "auth_hba_file": "/etc/hostname"}, "said": "hba line 1"},
+    {"settings": {"listen_port": 5432}, "said": "5432 of 0.0.0.0 is taken by postgres"},
+    {"settings": {"listen_addr": "192.0.2.1"}, "said": "192.0.2.1 is no address of this host"},
+    {"settings": {"unix_socket_dir": "/nowhere"}, "said": "unix_socket_dir: /nowhere is no directory"},
+    {"settings": {"pidfile": "/etc/pid"}, "said": "pidfile: /etc can't be written by postgres"},
+    {"settings": {"unix_socket_group": "nobodys"}, "said": "nobodys"},
+    {"settings": {"user": "nobody"}, "said": "user"},
+    {
+        "settings": {"auth_user": "stranger"},
+        "said": "auth_user 'stranger' of database 'mydb' is not in the userlist",
+    },
+]
+
+
+def test_every_setting_is_in_force_after_what_its_changeable_says(lab: Lab) -> None:
+    folder = ROOT / "plugins/module_utils/_pgbouncer"
+    sources = {path.name: path.read_text() for path in folder.glob("*.py")}
+    script = (SUPPORT / "every_setting.py").read_text()
+    before = lab.ssh(lab.database, FILES).stdout
+    result = lab.ssh_python(lab.database, script, {"sources": sources}, sudo=True)
+    assert result.returncode == 0, result.stderr
+    outcome = json.loads(result.stdout)
+    found = {row["name"]: row for row in outcome["settings"]}
+    version = tuple(outcome["version"])
+    assert found.keys() == {
+        name
+        for name, kind in catalogue.SETTINGS.items()
+        if kind.since <= version and name not in catalogue.UNSETTABLE
+    }
+    for row in found.values():
+        assert row["action"] == {"yes": "reload", "no": "restart"}[row["changeable"]], row
+        assert row["named"], row
+        assert row["left"] == [], row
+    assert len(found) > 80
+    assert lab.ssh(lab.database, FILES).stdout == before
+
+
+def test_a_broken_configuration_is_refused_and_the_old_one_serves(lab: Lab, tmp_path: Path) -> None:
+    before = lab.ssh(lab.database, FILES).stdout
+    written = tmp_path / "said.json"
+    variables = {"broken": REFUSED, "written_to": str(written)}
+    result = lab.playbook(str(SUPPORT / "broken_configurations.yml"), variables=variables)
+    assert result.returncode == 0, result.stdout
+    messages = json.loads(written.read_text())
+    assert len(messages) == len(REFUSED)
+    for message, case in zip(messages, REFUSED, strict=True):
+        assert message.startswith(("Failed to prove the PgBouncer", "Failed to accept the PgBouncer")), (
+            message
+        )
+        assert case["said"] in message, message
+        assert "\n" not in message
+    assert lab.ssh(lab.database, FILES).stdout == before
+    assert lab.login(6432, lab.password()) == "ok"
+
+
+@pytest.mark.parametrize("verb", ["PAUSE", "DISABLE"])
+def test_a_database_is_held_and_let_go_once(lab: Lab, verb: str) -> None:
+    undo = {"PAUSE": "RESUME", "DISABLE": "ENABLE"}[verb]
+    changes = []
+    for word in (verb, verb, undo, undo):
+        arguments = f"command={word} database=mydb"
+        ran = lab.run(
+            str(Path(sys.executable).parent / "ansible"),
+            "database",
+            "-i",
+            "inventory/lab",
+            "-m",
+            "pooled.postgres.pgbouncer_console",
+            "-a",
+            arguments,
+            "--become",
+            "--become-user",
+            "postgres",
+        )
+        assert ran.returncode == 0, ran.stdout
+        changes.append("CHANGED" in ran.stdout)
+    assert changes == [True, False, True, False]
