@@ -256,7 +256,9 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         api.check_port(port, live, restart=params["restart_allowed"] or not (live and live.used))
         startup = api.prove(candidate, module.tmpdir)
         if live:
-            result["pending_restart"] = model.waiting_for_restart(live.startup, startup)
+            texts = (before[candidate.settings] or "", candidate.files[candidate.settings])
+            named = set().union(*map(model.setting_names, texts))
+            result["pending_restart"] = model.waiting_for_restart(live.startup, startup, named)
     if not module.check_mode:
         for path in differing:
             write(module, path, candidate.files[path])

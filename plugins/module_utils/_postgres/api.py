@@ -290,18 +290,20 @@ def _refuse(what: str, complaints: list[str]) -> None:
     )
 
 
+def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
+    """Return complaints about settings, each with its line and, for an unknown name, the nearest known one."""
+    described = _run([str(candidate.bin_directory / "postgres"), "--describe-config"]).stdout.splitlines()
+    known = [line.split("\t", 1)[0] for line in described]
+    text = candidate.files[candidate.settings]
+    return [model.blame(said, text, str(candidate.settings), known) for said in complaints]
+
+
 def _prove_settings(candidate: Candidate, data: Path, options: list[str], version: int) -> None:
     postgres = str(candidate.bin_directory / "postgres")
     asked = "shared_memory_size" if version >= _RECKONS else "max_connections"
     started = _run([postgres, "-D", str(data), *options, "-C", asked])
-    complaints = model.complaints(started.stderr)
-    unknown = [text for text in complaints if "invalid configuration parameter" in text]
-    if started.returncode != 0 or unknown:
-        described = _run([postgres, "--describe-config"]).stdout.splitlines()
-        known = [line.split("\t", 1)[0] for line in described]
-        text = candidate.files[candidate.settings]
-        found = [model.blame(said, text, str(candidate.settings), known) for said in complaints]
-        _refuse("the settings of PostgreSQL", found or [started.stderr.strip() or "no reason is given"])
+    if started.returncode != 0:
+        _refuse("the settings of PostgreSQL", _blamed(candidate, model.complaints(started.stderr)))
     if version >= _RECKONS:
         needed = int(started.stdout.split()[-1])
         there = tuning.memory_mb(Path("/proc/meminfo").read_text(), [])
@@ -315,11 +317,10 @@ def _prove_settings(candidate: Candidate, data: Path, options: list[str], versio
 
 
 def _prove_rules(candidate: Candidate, scratch: Path, options: list[str], version: int) -> dict[str, str]:
-    views = {"hba": "SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL ORDER BY 1"}
+    query = "SELECT line_number, error FROM {} WHERE error IS NOT NULL OR {} IS NULL ORDER BY 1"
+    views = {"hba": query.format("pg_hba_file_rules", "type")}
     if version >= _RECKONS:
-        views["ident"] = (
-            "SELECT line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL ORDER BY 1"
-        )
+        views["ident"] = query.format("pg_ident_file_mappings", "map_name")
     views["startup"] = "SELECT name, setting FROM pg_settings WHERE context = 'postmaster'"
     # A query a line, as single-user mode has it.
     queries = "".join(
@@ -329,7 +330,10 @@ def _prove_rules(candidate: Candidate, scratch: Path, options: list[str], versio
     asked = _run([postgres, "--single", "-D", str(scratch / "data"), *options, "postgres"], queries)
     answers = {name: _csv(scratch / f"{name}.csv") for name in views}
     if asked.returncode != 0 or None in answers.values():
-        _refuse("the configuration of PostgreSQL", model.complaints(asked.stderr) or [asked.stderr.strip()])
+        _refuse("the configuration of PostgreSQL", _blamed(candidate, model.complaints(asked.stderr)))
+    unknown = [said for said in model.complaints(asked.stderr) if "invalid configuration parameter" in said]
+    if unknown:
+        _refuse("the settings of PostgreSQL", _blamed(candidate, unknown))
     complaints = [
         model.blame_rule(str(path), candidate.files[path], int(number), error)
         for name, path in (("hba", candidate.hba), ("ident", candidate.ident))

@@ -26,6 +26,12 @@ _SECRETS = ("ldapbindpasswd", "radiussecrets")
 _WITHOUT_ADDRESS = ("local",)
 
 
+_LEVEL = re.compile(r".*?\b(LOG|ERROR|FATAL|PANIC|WARNING):  (.*)$")
+_NO_CAUSE = re.compile(
+    r"configuration file \".*\" contains errors|database system (is|was) |starting PostgreSQL|checkpoint "
+)
+
+
 def _refuse_control(what: str, text: str) -> str:
     if re.search(r"[\x00-\x1f\x7f]", text):
         raise InvalidInputError(f"Failed to accept {what}: {text!r} has a control character; leave it out")
@@ -211,22 +217,19 @@ def hba_rules(
 
 
 def complaints(output: str) -> list[str]:
-    """Return what the server complained of, most telling first, from what it wrote to its standard error.
+    """Return what the server complained of, from what it wrote to its standard error; never an empty list.
 
-    A ``LOG`` of the startup names the cause, and the ``FATAL`` that follows only says that there was one.
+    A ``LOG`` of the startup names the cause, and the ``FATAL`` that follows only says that there was one. What an
+    extension does not know of its own it leaves out with a ``WARNING``. A few checks write a plain line.
     """
-    found = re.findall(r"(?m)^.*?\b(LOG|ERROR|FATAL|PANIC|WARNING):  (.*)$", output)
+    lines = [re.sub(r"^postgres: ", "", line) for line in output.splitlines() if line.strip()]
+    said = [(match[1], match[2]) for line in lines if (match := _LEVEL.match(line))]
     causes = [
         text
-        for level, text in found
-        if level != "WARNING" and not re.search(r"configuration file \".*\" contains errors", text)
-        if not re.search(r"^(database system (is|was)|listening on|starting PostgreSQL)", text)
+        for level, text in said
+        if (level != "WARNING" or "invalid configuration parameter" in text) and not _NO_CAUSE.match(text)
     ]
-    # What an extension does not know of its own is left out with a warning.
-    causes += [
-        text for level, text in found if level == "WARNING" and "invalid configuration parameter" in text
-    ]
-    return causes
+    return causes or lines[-1:] or ["PostgreSQL gives no reason"]
 
 
 def blame(complaint: str, text: str, path: str, known: Iterable[str] = ()) -> str:
@@ -245,9 +248,11 @@ def blame(complaint: str, text: str, path: str, known: Iterable[str] = ()) -> st
     number = int(at[1]) if at else _line_of(complaint, lines)
     said = complaint.replace(at[0], "") if at else complaint
     unknown = re.search(r'(?:unrecognized|invalid) configuration parameter (?:name )?"([^"]+)"', complaint)
-    if unknown:
+    said = said.removesuffix(", removing it")
+    # Extensions' own names are not among the known.
+    if unknown and "." not in unknown[1]:
         near = difflib.get_close_matches(unknown[1], list(known), n=1)
-        said += f"; did you mean {near[0]}?" if near else ""
+        said += f" (did you mean {near[0]}?)" if near else ""
     if number is None or number > len(lines):
         return said
     return f"{path} line {number} ({lines[number - 1]}): {said}"
@@ -255,23 +260,28 @@ def blame(complaint: str, text: str, path: str, known: Iterable[str] = ()) -> st
 
 def _line_of(complaint: str, lines: Sequence[str]) -> int | None:
     """Return the number of the line that sets a setting, or has a value, that the complaint names."""
-    settings = [
-        (number, *line.split(" = ", 1))
-        for number, line in enumerate(lines, 1)
-        if " = " in line and line[0] != "#"
-    ]
-    for word in re.findall(r'"([^"]+)"', complaint) + re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", complaint):
-        for number, setting, value in settings:
-            if word == setting or word in value.strip("'").replace(", ", ",").split(","):
-                return int(number)
+    words = re.findall(r'"([^"]+)"', complaint) + re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", complaint)
+    for word in words:
+        for number, line in enumerate(lines, 1):
+            setting, found, value = line.partition(" = ")
+            if found and word in (setting, *value.strip("'").replace(", ", ",").split(",")):
+                return number
     return None
 
 
 def blame_rule(path: str, text: str, number: int, error: str) -> str:
-    """Return what the server says of a line of pg_hba.conf or pg_ident.conf, with the line."""
+    """Return what the server says of a line of pg_hba.conf or pg_ident.conf, with the line.
+
+    Of a wrong option it says nothing but that it can't read the line.
+    """
     lines = text.splitlines()
     line = lines[number - 1] if 0 < number <= len(lines) else ""
-    return f"{path} line {number} ({line}): {error}"
+    return f"{path} line {number} ({line}): {error or 'PostgreSQL does not take it; look at its options'}"
+
+
+def setting_names(text: str) -> set[str]:
+    """Return the names of the settings in the text of a settings file."""
+    return {line.partition(" = ")[0] for line in text.splitlines() if " = " in line and line[0] != "#"}
 
 
 # The scratch server has files and huge pages of its own, so these say nothing of the wanted one.
@@ -285,17 +295,18 @@ SCRATCH_SETTINGS = (
 )
 
 
-def waiting_for_restart(live: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+def waiting_for_restart(live: Mapping[str, str], wanted: Mapping[str, str], named: set[str]) -> list[str]:
     """Return the settings that only a restart brings in force, sorted.
 
     Args:
         live: the values, by setting, that the server runs with, of those that it takes at its start.
         wanted: those that the candidate has, in the same units.
+        named: settings that the file had or will have; others follow from them.
     """
     return sorted(
         name
         for name, value in wanted.items()
-        if name in live and name not in SCRATCH_SETTINGS and live[name] != value
+        if name in live and name in named and name not in SCRATCH_SETTINGS and live[name] != value
     )
 
 
