@@ -11,20 +11,22 @@ short_description: Proves the configuration of a PostgreSQL cluster, puts it in 
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Writes a file of settings for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster as Debian lays it out.
-  - Before anything is written, the installed binary is given the new files in a scratch cluster. It says which
-    names and values it does not take, whether they go together, whether libraries and certificates can be read,
-    how much shared memory they need, and what is wrong with which rule. Where it has complaints, the task fails
-    with the lines that they are about, and the old files stay.
-  - The running server is reloaded, and the task waits until it has taken the files over. It is never restarted; the
-    result says whether it needs to be.
+  - Writes a file of settings for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster as Debian lays
+    it out.
+  - Before anything is written, the installed binary is given the new files in a scratch cluster. It says
+    which names and values it does not take, whether they go together, whether libraries and certificates
+    can be read, how much shared memory they need, and what is wrong with which rule. Where it has
+    complaints, the task fails with the lines that they are about, and the old files stay.
+  - The running server is reloaded, and the task waits until it has taken the files over. It is never
+    restarted; the result says whether it needs to be.
   - Settings that follow from the memory, cores and disk of the host are added.
   - Runs as the account that the data belongs to, C(become_user=postgres).
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Where there is no cluster yet, nothing can be proved. Where there is one, the files are proved and what a restart would be needed for is foretold.
+    details: Where there is no cluster yet, nothing can be proved. Where there is one, the files are proved
+      and what a restart would be needed for is foretold.
   diff_mode:
     support: full
   platform:
@@ -61,12 +63,14 @@ options:
         choices: [local, host, hostssl, hostnossl, hostgssenc, hostnogssenc]
         required: true
       databases:
-        description: Names, V(all), V(sameuser), V(samerole), V(replication), or V(/) and a regular expression.
+        description: Names, V(all), V(sameuser), V(samerole), V(replication), or V(/) and a regular
+          expression.
         type: list
         elements: str
         required: true
       users:
-        description: Names, V(all), C(+) and the name of a role whose members are meant, or V(/) and a regular expression.
+        description: Names, V(all), C(+) and the name of a role whose members are meant, or V(/) and a
+          regular expression.
         type: list
         elements: str
         required: true
@@ -105,7 +109,8 @@ options:
     type: str
     default: Ansible managed
   restart_allowed:
-    description: Whether the caller restarts the server where RV(restart_needed) says so. Where not, a warning names the settings that wait.
+    description: Whether the caller restarts the server where RV(restart_needed) says so. Where not, a
+      warning names the settings that wait.
     type: bool
     default: false
 requirements: [psycopg2 on the host]
@@ -134,12 +139,14 @@ pending_restart:
   elements: str
   sample: [shared_buffers]
 restart_needed:
-  description: Whether the server is to be restarted, because settings wait for it, and it is allowed or nobody uses the server yet.
+  description: Whether the server is to be restarted, because settings wait for it, and it is allowed or
+    nobody uses the server yet.
   returned: success
   type: bool
   sample: false
 port:
-  description: Port that the server listens on once it is restarted, if that is needed; in check mode the one now.
+  description: Port that the server listens on once it is restarted, if that is needed; in check mode the
+    one now.
   returned: success
   type: int
   sample: 5432
@@ -247,7 +254,8 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     if not (candidate.config_directory / "postgresql.conf").exists():
         if not module.check_mode:
             raise ServerError(
-                f"Failed to configure PostgreSQL: there is no cluster in {candidate.config_directory}; make one first"
+                "Failed to configure PostgreSQL: there is no cluster in "
+                f"{candidate.config_directory}; make one first"
             )
         return result
     port = result["port"]
@@ -290,7 +298,8 @@ def take_over(
         )
     if result["overridden"]:
         module.warn(
-            f"{', '.join(result['overridden'])}: what {candidate.settings} says does not count, for another file, "
+            f"{', '.join(result['overridden'])}: what {candidate.settings} says does not count, for "
+            "another file, "
             "mostly that of ALTER SYSTEM, sets it again: ALTER SYSTEM RESET brings it in force"
         )
 

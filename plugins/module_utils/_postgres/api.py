@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """PostgreSQL's binaries, its running server, and the host that they are on.
 
-All of it runs as the account that the data belongs to: the server refuses root, and peer lets that account in.
+All of it runs as the account that the data belongs to: the server refuses root, and peer lets that account
+in.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ class Candidate:
 class Live:
     """A running server: where it listens, and what it says of itself.
 
-    ``startup`` are the settings that it takes at its start, ``pending`` those of them that wait for a restart,
-    ``overridden`` those that another file sets again. ``used`` says whether there is a database of someone's.
+    ``startup`` are the settings that it takes at its start, ``pending`` those of them that wait for a
+    restart, ``overridden`` those that another file sets again. ``used`` says whether there is a database of
+    someone's.
     """
 
     port: int
@@ -187,17 +189,19 @@ def check_port(port: int, live: Live | None, *, restart: bool) -> None:
             probe.bind(("", port))
         except OSError as error:
             raise ProofError(
-                f"Failed to accept the port {port} for PostgreSQL: {error.strerror}. Set postgres_port to a free "
-                f"one, or stop what has it (ss -lptn sport = :{port}). Nothing was changed."
+                f"Failed to accept the port {port} for PostgreSQL: {error.strerror}. Set "
+                f"postgres_port to a free one, or stop what has it (ss -lptn sport = :{port}). "
+                "Nothing was changed."
             ) from error
 
 
 def prove(candidate: Candidate, directory: str) -> dict[str, str]:
-    """Let the installed binary take the candidate files in a scratch cluster, which is never started as a server.
+    """Let the installed binary take the candidate files in a scratch cluster, which is never started as a
+    server.
 
-    First as the server would start with them (``postgres -C``): names, values, how they go together, libraries,
-    certificates and keys are read, and the shared memory is reckoned. Then in single-user mode, whose
-    pg_hba_file_rules and pg_ident_file_mappings tell what they make of the other two files.
+    First as the server would start with them (``postgres -C``): names, values, how they go together,
+    libraries, certificates and keys are read, and the shared memory is reckoned. Then in single-user mode,
+    whose pg_hba_file_rules and pg_ident_file_mappings tell what they make of the other two files.
 
     Args:
         candidate: the files. The rest of the configuration is taken as it is, postgresql.auto.conf too.
@@ -286,12 +290,14 @@ def _make_scratch(candidate: Candidate, configuration: Path, data: Path) -> None
 
 def _refuse(what: str, complaints: list[str]) -> None:
     raise ProofError(
-        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old configuration is in force."
+        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old "
+        "configuration is in force."
     )
 
 
 def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
-    """Return complaints about settings, each with its line and, for an unknown name, the nearest known one."""
+    """Return complaints about settings, each with its line and, for an unknown name, the nearest
+    known one."""
     described = _run([str(candidate.bin_directory / "postgres"), "--describe-config"]).stdout.splitlines()
     known = [line.split("\t", 1)[0] for line in described]
     text = candidate.files[candidate.settings]
@@ -311,7 +317,8 @@ def _prove_settings(candidate: Candidate, data: Path, options: list[str], versio
             _refuse(
                 "the settings of PostgreSQL",
                 [
-                    f"they need {needed} MB of shared memory, and this host has {there} MB; lower shared_buffers"
+                    f"they need {needed} MB of shared memory, and this host has {there} MB; lower "
+                    "shared_buffers"
                 ],
             )
 

@@ -41,8 +41,8 @@ def _refuse_control(what: str, text: str) -> str:
 def setting_text(name: str, value: Any) -> str:
     """Return a value as a configuration file has it: ``on``, ``off``, a number, or quoted.
 
-    A list becomes what PostgreSQL's lists are, with commas. In quotes, quotes are doubled and a backslash begins
-    an escape (src/backend/utils/misc/guc-file.l), so it is doubled as well.
+    A list becomes what PostgreSQL's lists are, with commas. In quotes, quotes are doubled and a backslash
+    begins an escape (src/backend/utils/misc/guc-file.l), so it is doubled as well.
     """
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -50,7 +50,8 @@ def setting_text(name: str, value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         raise InvalidInputError(
-            f"Failed to accept postgres_settings: {name} is a dictionary; give a text, a number, a boolean or a list"
+            f"Failed to accept postgres_settings: {name} is a dictionary; give a text, a number, a "
+            "boolean or a list"
         )
     text = ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
     _refuse_control(f"postgres_settings: {name}", text)
@@ -59,10 +60,12 @@ def setting_text(name: str, value: Any) -> str:
 
 
 def _refuse_secret(what: str, name: str, value: Any) -> None:
-    """Raise InvalidInputError on a password: files and diffs would show it, and so would the host's journal."""
+    """Raise InvalidInputError on a password: files and diffs would show it, and so would the host's
+    journal."""
     if name in _SECRETS or re.search(r"\bpassword\s*=", str(value)):
         raise InvalidInputError(
-            f"Failed to accept {what}: {name} holds a password, which would end in diffs and logs; use what needs "
+            f"Failed to accept {what}: {name} holds a password, which would end in diffs and logs; "
+            "use what needs "
             "none there, such as a passfile, peer or a certificate"
         )
 
@@ -80,7 +83,8 @@ def settings_file(header: str, given: Mapping[str, Any], derived: Mapping[str, A
     for name in given:
         if not _NAME.fullmatch(str(name)):
             raise InvalidInputError(
-                f"Failed to accept postgres_settings: {name!r} is no name of a setting; names are made of letters, "
+                f"Failed to accept postgres_settings: {name!r} is no name of a setting; names are "
+                "made of letters, "
                 "digits and _, and begin with a letter"
             )
         _refuse_secret("postgres_settings", str(name), given[name])
@@ -101,7 +105,8 @@ def _quoted(text: str) -> str:
 
 
 def hba_word(column: str, word: str) -> str:
-    """Return a database or user as pg_hba.conf has it: words and first characters that mean something stay."""
+    """Return a database or user as pg_hba.conf has it: words and first characters that mean
+    something stay."""
     if word in _WORDS[column]:
         return word
     if word[:1] in _PREFIXES and len(word) > 1:
@@ -113,8 +118,8 @@ def hba_line(rule: Mapping[str, Any]) -> str:
     """Return a rule as a line of pg_hba.conf.
 
     Args:
-        rule: ``type``, ``databases``, ``users``, ``address`` (none for ``local``), ``method``, ``options`` (by
-            name) as columns of pg_hba.conf.
+        rule: ``type``, ``databases``, ``users``, ``address`` (none for ``local``), ``method``, ``options``
+            (by name) as columns of pg_hba.conf.
 
     Raises InvalidInputError on a rule that no line can hold. Whether it is right is PostgreSQL's to say.
     """
@@ -128,12 +133,14 @@ def hba_line(rule: Mapping[str, Any]) -> str:
             )
     if kind in _WITHOUT_ADDRESS and address:
         raise InvalidInputError(
-            f"Failed to accept postgres_hba: the rule {shown!r} is for the Unix socket, which has no addresses; "
+            f"Failed to accept postgres_hba: the rule {shown!r} is for the Unix socket, which has no "
+            "addresses; "
             f"leave out {address}, or make it a host rule"
         )
     if kind not in _WITHOUT_ADDRESS and not address:
         raise InvalidInputError(
-            f"Failed to accept postgres_hba: the rule {shown!r} has no address; give a network in CIDR notation, "
+            f"Failed to accept postgres_hba: the rule {shown!r} has no address; give a network in "
+            "CIDR notation, "
             "a host name, samehost, samenet or all"
         )
     columns = [kind, *(",".join(hba_word(column, str(word)) for word in rule[column]) for column in _WORDS)]
@@ -185,8 +192,8 @@ def hba_rules(
 ) -> list[dict[str, Any]]:
     """Return all rules, in the order in which they are tried.
 
-    First the superuser and the monitoring user, by peer, so that no other rule locks out who mends it; then the
-    given rules, so that they can narrow what follows; then each user's own databases.
+    First the superuser and the monitoring user, by peer, so that no other rule locks out who mends it; then
+    the given rules, so that they can narrow what follows; then each user's own databases.
 
     Args:
         users: with ``name`` and ``databases``; those whose ``state`` is absent are not let in.
@@ -219,8 +226,9 @@ def hba_rules(
 def complaints(output: str) -> list[str]:
     """Return what the server complained of, from what it wrote to its standard error; never an empty list.
 
-    A ``LOG`` of the startup names the cause, and the ``FATAL`` that follows only says that there was one. What an
-    extension does not know of its own it leaves out with a ``WARNING``. A few checks write a plain line.
+    A ``LOG`` of the startup names the cause, and the ``FATAL`` that follows only says that there was one.
+    What an extension does not know of its own it leaves out with a ``WARNING``. A few checks write a plain
+    line.
     """
     lines = [re.sub(r"^postgres: ", "", line) for line in output.splitlines() if line.strip()]
     said = [(match[1], match[2]) for line in lines if (match := _LEVEL.match(line))]
@@ -313,8 +321,8 @@ def waiting_for_restart(live: Mapping[str, str], wanted: Mapping[str, str], name
 def parse_postmaster(text: str) -> tuple[int, int, str]:
     """Return process id, port and socket directory of a running server from its ``postmaster.pid``.
 
-    Its lines: https://github.com/postgres/postgres/blob/master/src/include/utils/pidfile.h. Raises ValueError on
-    one that is not yet complete.
+    Its lines: https://github.com/postgres/postgres/blob/master/src/include/utils/pidfile.h. Raises
+    ValueError on one that is not yet complete.
     """
     lines = text.splitlines()
     if len(lines) < 5:
@@ -333,7 +341,8 @@ _DATABASE_KEYS = ("name", "owner", "encoding", "lc_collate", "lc_ctype", "templa
 def input_problems(
     databases: Iterable[Any], users: Iterable[Mapping[str, Any]], roles: Iterable[str], monitoring_user: str
 ) -> list[str]:
-    """Return what is wrong with databases, and with the roles that users are members of or that are removed."""
+    """Return what is wrong with databases, and with the roles that users are members of or that are
+    removed."""
     problems = []
     for entry in databases:
         if isinstance(entry, str):
@@ -344,7 +353,8 @@ def input_problems(
         unknown = sorted(str(key) for key in entry if key not in _DATABASE_KEYS)
         if unknown:
             problems.append(
-                f"the database {entry['name']!r} has {', '.join(unknown)}, which is none of {', '.join(_DATABASE_KEYS)}"
+                f"the database {entry['name']!r} has {', '.join(unknown)}, which is none of "
+                f"{', '.join(_DATABASE_KEYS)}"
             )
     taken = {"postgres": "the superuser", **dict.fromkeys(roles, "one of postgres_roles")}
     if monitoring_user:
