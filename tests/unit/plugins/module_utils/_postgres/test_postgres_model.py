@@ -262,7 +262,11 @@ def test_roles_that_differ_are_made(role: dict[str, Any], made: bool) -> None:
 
 
 def test_memberships_that_lack_are_made_role_by_role() -> None:
-    users = [{"name": "u", "roles": ["team", "x"]}, {"name": "v", "roles": ["team", "x"]}, {"name": "w"}]
+    users: list[dict[str, Any]] = [
+        {"name": "u", "roles": ["team", "x"]},
+        {"name": "v", "roles": ["team", "x"]},
+        {"name": "w"},
+    ]
     assert model.memberships_to_make(users, "watch", STORED) == [
         {"role": "x", "members": ["u", "v"]},
         {"role": "team", "members": ["v"]},
