@@ -87,7 +87,7 @@ def test_checksums_are_on_and_statements_are_counted(lab: Lab) -> None:
         ({"postgres_settings": {"shared_preload_libraries": "nix"}}, 'could not access file "nix"'),
         ({"postgres_settings": {"ssl_cert_file": "/nowhere"}}, "could not load server certificate file"),
         ({"postgres_settings": {"wal_level": "minimal"}}, 'requires "wal_level" to be'),
-        ({"postgres_settings": {"shared_buffers": "9TB"}}, "MB of shared memory, and this host has"),
+        ({"postgres_settings": {"shared_buffers": "900GB"}}, "MB of shared memory, and this host has"),
         (
             {"postgres_hba": [{"type": "local", "databases": ["all"], "users": ["x"], "method": "peeer"}]},
             'pg_hba.conf line 5 (local all "x" peeer): invalid authentication method "peeer"',
