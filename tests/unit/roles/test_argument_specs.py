@@ -134,7 +134,7 @@ class TestSpec:
                 "postgres",
                 "postgres_users",
                 [{"name": "a", "password": SECRET}],
-                "required arguments: databases",
+                "state is present but all of the following are missing: databases",
             ),
             ("postgres", "postgres_settings", ["a"], "unable to convert to dict"),
             ("infrastructure", "infrastructure_reach", "vpn", "must be one of: public, private"),

@@ -1,0 +1,358 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""PostgreSQL's binaries, its running server, and the host that they are on.
+
+All of it runs as the account that the data belongs to: the server refuses root, and peer lets that account
+in.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres import model, tuning
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres.errors import ProofError, ServerError
+
+try:
+    import psycopg2
+except ImportError:
+    psycopg2 = None
+
+# Where a host, or a container of it, is told its limits: cgroup v2 and v1.
+_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# Since 15 the binary reckons its shared memory without being started, which comes after all other checks:
+# https://www.postgresql.org/docs/17/runtime-config-preset.html#GUC-SHARED-MEMORY-SIZE
+_RECKONS = 15
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The files of a cluster as they should be, by path, and where the cluster has its own.
+
+    ``settings``, ``hba`` and ``ident`` are the paths of the three.
+    """
+
+    files: Mapping[Path, str]
+    settings: Path
+    hba: Path
+    ident: Path
+    config_directory: Path
+    data_directory: Path
+    bin_directory: Path
+
+
+@dataclass(frozen=True)
+class Live:
+    """A running server: where it listens, and what it says of itself.
+
+    ``startup`` are the settings that it takes at its start, ``pending`` those of them that wait for a
+    restart, ``overridden`` those that another file sets again. ``used`` says whether there is a database of
+    someone's.
+    """
+
+    port: int
+    socket_directory: str
+    load_time: float
+    startup: Mapping[str, str]
+    pending: tuple[str, ...]
+    overridden: tuple[str, ...]
+    used: bool
+
+
+def derived(data_directory: Path, max_connections: int) -> dict[str, tuning.Setting]:
+    """Return the settings that follow from this host. The data directory may be yet to come."""
+    limits = [path.read_text() for path in map(Path, _MEMORY_LIMITS) if path.exists()]
+    there = next(path for path in (data_directory, *data_directory.parents) if _is_there(path))
+    filesystem = os.statvfs(there)
+    return tuning.derived_settings(
+        memory=tuning.memory_mb(Path("/proc/meminfo").read_text(), limits),
+        cores=len(os.sched_getaffinity(0)),
+        disk=filesystem.f_blocks * filesystem.f_frsize // 1024**2,
+        max_connections=max_connections,
+    )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
+def read(path: Path) -> str | None:
+    """Return the text of a file, None where there is none. Raises ServerError where it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"Failed to read {path}: {error}") from error
+
+
+def running(data_directory: Path) -> tuple[int, str] | None:
+    """Return port and socket directory of the server that runs on the data, None where none does."""
+    try:
+        pid, port, directory = model.parse_postmaster((data_directory / "postmaster.pid").read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return port, directory
+
+
+def _rows(port: int, directory: str, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
+    if psycopg2 is None:
+        raise ServerError(
+            "Failed to ask PostgreSQL: psycopg2 is missing; install python3-psycopg2 on the host"
+        )
+    try:
+        connection = psycopg2.connect(host=directory, port=port, user="postgres", dbname="postgres")
+    except psycopg2.Error as error:
+        raise ServerError(
+            f"Failed to reach PostgreSQL at {directory} port {port}: {str(error).strip()}. "
+            "Look at systemctl status 'postgresql@*'"
+        ) from error
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(query, values or {})
+            return list(cursor.fetchall())
+    except psycopg2.Error as error:
+        raise ServerError(f"Failed to ask PostgreSQL: {str(error).strip()}") from error
+    finally:
+        connection.close()
+
+
+_LIVE = """
+SELECT extract(epoch FROM pg_conf_load_time())::float8,
+       (SELECT json_object_agg(name, setting) FROM pg_settings WHERE context = 'postmaster'),
+       (SELECT array_agg(name::text ORDER BY name) FROM pg_settings WHERE pending_restart),
+       (SELECT array_agg(DISTINCT name::text) FROM pg_file_settings
+        WHERE sourcefile = %(path)s AND NOT applied AND error IS NULL),
+       EXISTS (SELECT FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres')
+"""
+
+
+def ask(data_directory: Path, settings: Path) -> Live | None:
+    """Return what the running server says of itself, None where none runs. Raises ServerError."""
+    found = running(data_directory)
+    if found is None:
+        return None
+    port, directory = found
+    load_time, startup, pending, overridden, used = _rows(port, directory, _LIVE, {"path": str(settings)})[0]
+    return Live(
+        port, directory, load_time, startup, tuple(pending or ()), tuple(sorted(overridden or ())), used
+    )
+
+
+def reload(live: Live) -> None:
+    """Have the server read its files anew, and wait until it has. Raises ServerError where it does not."""
+    _rows(live.port, live.socket_directory, "SELECT pg_reload_conf()")
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        # Each new session starts with what the server had loaded by then.
+        query = "SELECT extract(epoch FROM pg_conf_load_time())::float8"
+        if _rows(live.port, live.socket_directory, query)[0][0] > live.load_time:
+            return
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"Failed to reload PostgreSQL: it did not read its files within {_SECONDS} s. "
+                "Look at its log in /var/log/postgresql"
+            )
+        time.sleep(0.05)
+
+
+def check_port(port: int, live: Live | None, *, restart: bool) -> None:
+    """Raise ProofError if the port is to be another, and something has that one, or no restart is allowed.
+
+    Whoever connects to PostgreSQL would look for it there, so this can't wait for the next restart.
+    """
+    if live and live.port == port:
+        return
+    if live and not restart:
+        raise ProofError(
+            f"Failed to move PostgreSQL from port {live.port} to {port}: that needs a restart; set "
+            "postgres_restart_allowed to true for a run in which it may be. Nothing was changed."
+        )
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ProofError(
+                f"Failed to accept the port {port} for PostgreSQL: {error.strerror}. Set "
+                f"postgres_port to a free one, or stop what has it (ss -lptn sport = :{port}). "
+                "Nothing was changed."
+            ) from error
+
+
+def prove(candidate: Candidate, directory: str) -> dict[str, str]:
+    """Let the installed binary take the candidate files in a scratch cluster, which is never started as a
+    server.
+
+    First as the server would start with them (``postgres -C``): names, values, how they go together,
+    libraries, certificates and keys are read, and the shared memory is reckoned. Then in single-user mode,
+    whose pg_hba_file_rules and pg_ident_file_mappings tell what they make of the other two files.
+
+    Args:
+        candidate: the files. The rest of the configuration is taken as it is, postgresql.auto.conf too.
+        directory: where the scratch cluster may be, for as long as this takes.
+
+    Returns: the settings that the server would take at its start.
+
+    Raises ProofError, with every complaint and the line that it is about. Nothing of the cluster is touched.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="proof-", dir=directory))
+    try:
+        configuration, data = scratch / "etc", scratch / "data"
+        _make_scratch(candidate, configuration, data)
+        overrides = {
+            "config_file": configuration / "postgresql.conf",
+            "data_directory": data,
+            "hba_file": configuration / "pg_hba.conf",
+            "ident_file": configuration / "pg_ident.conf",
+            "external_pid_file": scratch / "pid",
+            # Those of the host are the running server's.
+            "huge_pages": "off",
+            # Complaints are to be seen here, whole and in English.
+            "log_destination": "stderr",
+            "logging_collector": "off",
+            "log_line_prefix": "",
+            "log_min_messages": "warning",
+            "lc_messages": "C",
+        }
+        options = [part for name, value in overrides.items() for part in ("-c", f"{name}={value}")]
+        version = int((data / "PG_VERSION").read_text())
+        _prove_settings(candidate, data, options, version)
+        return _prove_rules(candidate, scratch, options, version)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run(arguments: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            arguments,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProofError(f"Failed to run {arguments[0]}: {error}. Nothing was changed.") from error
+
+
+def _make_scratch(candidate: Candidate, configuration: Path, data: Path) -> None:
+    made = _run(
+        [
+            str(candidate.bin_directory / "initdb"),
+            "--no-sync",
+            "--no-instructions",
+            "--auth=reject",
+            "--username=postgres",
+            "--encoding=UTF8",
+            "--locale=C",
+            f"--pgdata={data}",
+        ]
+    )
+    if made.returncode != 0:
+        raise ProofError(
+            f"Failed to make a scratch cluster in {data.parent}: {made.stderr.strip()}. It needs 50 MB for a "
+            "moment. Nothing was changed."
+        )
+    try:
+        shutil.copytree(candidate.config_directory, configuration)
+        for path, text in candidate.files.items():
+            copy = configuration / path.relative_to(candidate.config_directory)
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_text(text, encoding="utf-8")
+        automatic = "postgresql.auto.conf"
+        if (candidate.data_directory / automatic).exists():
+            shutil.copy(candidate.data_directory / automatic, data / automatic)
+    except (OSError, shutil.Error) as error:
+        raise ProofError(
+            f"Failed to copy {candidate.config_directory}: {error}. Nothing was changed."
+        ) from error
+
+
+def _refuse(what: str, complaints: list[str]) -> None:
+    raise ProofError(
+        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old "
+        "configuration is in force."
+    )
+
+
+def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
+    """Return complaints about settings, each with its line and, for an unknown name, the nearest
+    known one."""
+    described = _run([str(candidate.bin_directory / "postgres"), "--describe-config"]).stdout.splitlines()
+    known = [line.split("\t", 1)[0] for line in described]
+    text = candidate.files[candidate.settings]
+    return [model.blame(said, text, str(candidate.settings), known) for said in complaints]
+
+
+def _prove_settings(candidate: Candidate, data: Path, options: list[str], version: int) -> None:
+    postgres = str(candidate.bin_directory / "postgres")
+    asked = "shared_memory_size" if version >= _RECKONS else "max_connections"
+    started = _run([postgres, "-D", str(data), *options, "-C", asked])
+    if started.returncode != 0:
+        _refuse("the settings of PostgreSQL", _blamed(candidate, model.complaints(started.stderr)))
+    if version >= _RECKONS:
+        needed = int(started.stdout.split()[-1])
+        there = tuning.memory_mb(Path("/proc/meminfo").read_text(), [])
+        if needed >= there:
+            _refuse(
+                "the settings of PostgreSQL",
+                [
+                    f"they need {needed} MB of shared memory, and this host has {there} MB; lower "
+                    "shared_buffers"
+                ],
+            )
+
+
+def _prove_rules(candidate: Candidate, scratch: Path, options: list[str], version: int) -> dict[str, str]:
+    query = "SELECT line_number, error FROM {} WHERE error IS NOT NULL OR {} IS NULL ORDER BY 1"
+    views = {"hba": query.format("pg_hba_file_rules", "type")}
+    if version >= _RECKONS:
+        views["ident"] = query.format("pg_ident_file_mappings", "map_name")
+    views["startup"] = "SELECT name, setting FROM pg_settings WHERE context = 'postmaster'"
+    # A query a line, as single-user mode has it.
+    queries = "".join(
+        f"COPY ({query}) TO '{scratch}/{name}.csv' (FORMAT csv)\n" for name, query in views.items()
+    )
+    postgres = str(candidate.bin_directory / "postgres")
+    asked = _run([postgres, "--single", "-D", str(scratch / "data"), *options, "postgres"], queries)
+    answers = {name: _csv(scratch / f"{name}.csv") for name in views}
+    if asked.returncode != 0 or None in answers.values():
+        _refuse("the configuration of PostgreSQL", _blamed(candidate, model.complaints(asked.stderr)))
+    unknown = [said for said in model.complaints(asked.stderr) if "invalid configuration parameter" in said]
+    if unknown:
+        _refuse("the settings of PostgreSQL", _blamed(candidate, unknown))
+    complaints = [
+        model.blame_rule(str(path), candidate.files[path], int(number), error)
+        for name, path in (("hba", candidate.hba), ("ident", candidate.ident))
+        for number, error in answers.get(name) or []
+    ]
+    if complaints:
+        _refuse("the client authentication of PostgreSQL", complaints)
+    return {name: setting for name, setting in answers["startup"] or []}
+
+
+def _csv(path: Path) -> list[list[str]] | None:
+    if not path.exists():
+        return None
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
