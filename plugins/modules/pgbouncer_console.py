@@ -20,9 +20,6 @@ attributes:
   diff_mode:
     support: none
     details: It changes nothing.
-  platform:
-    support: full
-    platforms: posix
 options:
   command:
     description: The command, one of PgBouncer's C(SHOW) commands.
