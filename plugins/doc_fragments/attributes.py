@@ -16,4 +16,17 @@ attributes:
       when in diff mode.
   platform:
     description: Target OS or families that can be operated against.
+    support: full
+    platforms: posix
+"""
+
+    # For modules that only look.
+    INFO_MODULE = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: It changes nothing.
 """

@@ -18,15 +18,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - pooled.postgres.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: It changes nothing.
-  platform:
-    support: full
-    platforms: posix
+  - pooled.postgres.attributes.info_module
 options:
   instance_id:
     description: Id of the instance.

@@ -22,15 +22,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
   - pooled.postgres.attributes
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details: It changes nothing.
-  platform:
-    support: full
-    platforms: posix
+  - pooled.postgres.attributes.info_module
 options:
   stack:
     description: Value of the tag C(Stack). Upper and lower case differ, and there are no wildcards.

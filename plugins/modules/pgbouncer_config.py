@@ -98,9 +98,6 @@ attributes:
   diff_mode:
     support: full
     details: Passwords are hidden in it.
-  platform:
-    platforms: posix
-    support: full
 requirements:
   - psycopg2 on the host
 seealso:

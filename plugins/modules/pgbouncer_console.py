@@ -23,9 +23,6 @@ attributes:
   diff_mode:
     support: none
     details: The states of a pooler are no text.
-  platform:
-    support: full
-    platforms: posix
 options:
   command:
     description:

@@ -75,9 +75,6 @@ attributes:
   diff_mode:
     support: full
     details: The diff shows names and kinds of verifiers, never a verifier. All names are in it.
-  platform:
-    platforms: posix
-    support: full
 requirements:
   - Python 3.9 or newer on the host
 seealso:

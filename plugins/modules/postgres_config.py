@@ -29,9 +29,6 @@ attributes:
       and what a restart would be needed for is foretold.
   diff_mode:
     support: full
-  platform:
-    support: full
-    platforms: posix
 options:
   config_directory:
     description: Directory of C(postgresql.conf).

@@ -79,9 +79,6 @@ attributes:
   diff_mode:
     support: full
     details: The diff names secrets and never shows a value.
-  platform:
-    platforms: posix
-    support: full
 notes:
   - With O(backend=files) and O(backend=vault) everything happens on the machine that runs the playbook,
     whatever the host of the task.

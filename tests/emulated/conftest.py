@@ -326,3 +326,22 @@ def new_account(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) ->
 def account(new_account: Callable[[], Account]) -> Account:
     """Return an account in which there is nothing but AWS's defaults."""
     return new_account()
+
+
+@pytest.fixture(scope="session")
+def stack_counts() -> dict[str, int]:
+    """Return how many resources of each kind come with a stack of the role's defaults."""
+    return {
+        "vpc": 1,
+        "subnet": 2,
+        "igw": 1,
+        "nat": 1,
+        "eip": 1,
+        # With each VPC come a main route table and a default security group.
+        "route_table": 3,
+        "security_group": 3,
+        "key_pair": 1,
+        "instance": 2,
+        # With each instance comes its disk, and the database host has one for the data.
+        "volume": 3,
+    }

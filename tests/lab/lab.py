@@ -83,8 +83,15 @@ class Lab:
         """Return the generated password of the lab's user."""
         return (STATE / "secrets/myuser").read_text().strip()
 
-    def login(self, port: int, password: str, user: str = "myuser", database: str = "mydb") -> str:
-        """Log in from the monitoring host and return what the server says: ``ok``, or its error."""
+    def login(
+        self,
+        port: int,
+        password: str,
+        user: str = "myuser",
+        database: str = "mydb",
+        client: str = monitoring,
+    ) -> str:
+        """Log in from a host and return what the server says: ``ok``, or its error."""
         script = (
             "import json, sys, psycopg2\n"
             "try:\n"
@@ -100,7 +107,7 @@ class Lab:
             "dbname": database,
             "connect_timeout": 10,
         }
-        result = self.ssh_python(self.monitoring, script, inputs)
+        result = self.ssh_python(client, script, inputs)
         return result.stdout.strip() or result.stderr
 
     def ssh_python(self, host: str, script: str, inputs: Any, *, sudo: bool = False) -> Run:

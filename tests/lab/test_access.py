@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,39 +70,3 @@ def test_userlist_and_postgresql_hold_the_identical_verifiers(lab: Lab) -> None:
     assert sorted(userlist.splitlines()) == sorted(stored.splitlines())
     # Fewer rounds are for the benchmark's user alone: some clients refuse them.
     assert '"myuser" "SCRAM-SHA-256$4096:' in userlist
-
-
-@pytest.fixture(scope="module")
-def as_it_was(lab: Lab) -> Iterator[None]:
-    """Put the site's own authentication back at the end."""
-    yield
-    result = lab.playbook("playbooks/database.yml")
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert lab.login(PGBOUNCER, lab.password()) == "ok"
-
-
-NASTY = "q\"uo'te \\back $dollar %percent `tick` {{ jinja }} pässwörd €"
-
-
-@pytest.mark.parametrize(
-    ("auth_type", "password", "entry"),
-    [
-        pytest.param(
-            "md5", "mypassword", '"myuser" "md554fdba1dac1d18ce9c2d57a03502a8ff"', id="md5-tutorial"
-        ),
-        pytest.param("md5", NASTY, '"myuser" "md5', id="md5-nasty"),
-        pytest.param("scram-sha-256", NASTY, '"myuser" "SCRAM-SHA-256$', id="scram-nasty"),
-    ],
-)
-def test_authentication_can_be_switched_on_a_running_site(
-    lab: Lab, as_it_was: None, auth_type: str, password: str, entry: str
-) -> None:
-    # Ansible would take the braces for a template of ours.
-    variables = {"pooled_auth_type": auth_type, "pooled_user_password": {"__ansible_unsafe": password}}
-    result = lab.playbook("playbooks/database.yml", variables=variables)
-    assert result.returncode == 0, result.stdout[-3000:]
-    assert password not in result.stdout + result.stderr
-    assert entry in lab.ssh(lab.database, "sudo cat /etc/pgbouncer/userlist.txt").stdout
-    for port in (POSTGRESQL, PGBOUNCER):
-        assert lab.login(port, password) == "ok"
-        assert "authentication failed" in lab.login(port, password + "x")

@@ -11,17 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.plugins.conftest import Aws
 
 MODULE = "ansible_collections.pooled.postgres.plugins.modules.ec2_stack_info"
 ROOT = Path(__file__).resolve().parents[4]
@@ -97,32 +98,10 @@ class Endpoint:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An emulated EC2 API on a free port of loopback."""
-    home = tmp_path_factory.mktemp("emulator")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(
-            [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)],
-            cwd=home,
-            env=environment(home),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            assert process.poll() is None, (home / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"{url}/moto-api/", timeout=5):  # noqa: S310
-                    break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
+def url(emulated_aws: Aws) -> str:
+    """An emulated EC2 API in which there is nothing."""
+    emulated_aws.ask("reset", b"")
+    return emulated_aws.url
 
 
 @pytest.fixture

@@ -1,0 +1,128 @@
+"""What a run changes on a site that serves: authentication, passwords, pool mode and port.
+
+A run takes half a minute, so each changes several things, and the tests look at what came of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from lab import Lab
+
+POSTGRESQL, PGBOUNCER, MOVED = 5432, 6432, 6433
+NASTY = "q\"uo'te \\back $dollar %percent `tick` {{ jinja }} pässwörd €"
+
+
+@dataclass(frozen=True)
+class PgBouncer:
+    """What PgBouncer is doing: its process id, its pool mode and the ports that it listens on."""
+
+    pid: str
+    pool_mode: str
+    ports: set[int]
+
+
+def pgbouncer(lab: Lab, port: int) -> PgBouncer:
+    """Look at PgBouncer on its host: from elsewhere the security group lets nobody see another port."""
+    console = f"sudo -u postgres psql -p {port} -U pgbouncer pgbouncer -Atc 'SHOW CONFIG'"
+    rows = lab.ssh(lab.database, console).stdout.splitlines()
+    listening = lab.ssh(lab.database, "sudo ss -Htlnp | grep pgbouncer").stdout.splitlines()
+    return PgBouncer(
+        lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer").stdout.strip(),
+        next((row.split("|")[1] for row in rows if row.startswith("pool_mode|")), "nobody answers"),
+        {int(row.split()[3].rpartition(":")[2]) for row in listening},
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """The site after a run: PgBouncer, its userlist, what was printed, and what logging in says."""
+
+    pgbouncer: PgBouncer
+    entries: list[str]
+    printed: str
+    logins: dict[int, str]
+    wrong_logins: dict[int, str]
+
+
+def step(lab: Lab, *, port: int = PGBOUNCER, password: str | None = None, **inputs: Any) -> Step:
+    """Run the database's playbook with these inputs, and look at what came of it."""
+    if password is not None:
+        # Ansible would take the braces for a template of ours.
+        inputs["pooled_user_password"] = {"__ansible_unsafe": password}
+    run = lab.playbook("playbooks/database.yml", variables={**inputs, "pooled_pgbouncer_port": port})
+    assert run.returncode == 0, run.stdout[-3000:]
+    password = password or lab.password()
+    # The security group opens the usual port only.
+    clients = {POSTGRESQL: lab.monitoring, port: lab.monitoring if port == PGBOUNCER else lab.database}
+    return Step(
+        pgbouncer(lab, port),
+        lab.ssh(lab.database, "sudo cat /etc/pgbouncer/userlist.txt").stdout.splitlines(),
+        run.stdout + run.stderr,
+        {to: lab.login(to, password, client=client) for to, client in clients.items()},
+        {to: lab.login(to, password + "x", client=client) for to, client in clients.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The site at first and after each run."""
+
+    first: PgBouncer
+    tutorial: Step
+    nasty: Step
+    moved: Step
+    restored: Step
+
+
+@pytest.fixture(scope="module")
+def changes(lab: Lab) -> Changes:
+    """Go from the site's own inputs to the tutorial's, to others, and back."""
+    first = pgbouncer(lab, PGBOUNCER)
+    try:
+        tutorial = step(lab, pooled_auth_type="md5", password="mypassword", pgbouncer_pool_mode="session")
+        nasty = step(lab, pooled_auth_type="md5", password=NASTY)
+        moved = step(lab, password=NASTY, port=MOVED)
+    finally:
+        restored = step(lab)
+    return Changes(first, tutorial, nasty, moved, restored)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("tutorial", '"myuser" "md554fdba1dac1d18ce9c2d57a03502a8ff"'),
+        ("nasty", '"myuser" "md5'),
+        ("moved", '"myuser" "SCRAM-SHA-256$'),
+        ("restored", '"myuser" "SCRAM-SHA-256$'),
+    ],
+)
+def test_authentication_is_switched(changes: Changes, name: str, entry: str) -> None:
+    seen: Step = getattr(changes, name)
+    assert [line for line in seen.entries if line.startswith(entry)], len(seen.entries)
+    assert set(seen.logins.values()) == {"ok"}
+    assert all("authentication failed" in said for said in seen.wrong_logins.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "password"), [("tutorial", "mypassword"), ("nasty", NASTY), ("moved", NASTY)]
+)
+def test_a_changed_password_is_not_printed(changes: Changes, name: str, password: str) -> None:
+    assert password not in getattr(changes, name).printed
+
+
+def test_a_changed_pool_mode_keeps_clients_connected(changes: Changes) -> None:
+    assert (changes.first.pool_mode, changes.tutorial.pgbouncer.pool_mode) == ("transaction", "session")
+    assert changes.tutorial.pgbouncer.pid == changes.first.pid
+
+
+def test_a_changed_port_is_taken_over(changes: Changes) -> None:
+    """PgBouncer takes a new port over at its start only: a reload would leave the old one open."""
+    assert (changes.nasty.pgbouncer.ports, changes.moved.pgbouncer.ports) == ({PGBOUNCER}, {MOVED})
+    assert changes.moved.pgbouncer.pid != changes.nasty.pgbouncer.pid
+    assert (changes.restored.pgbouncer.ports, changes.restored.pgbouncer.pool_mode) == (
+        {PGBOUNCER},
+        "transaction",
+    )
