@@ -53,7 +53,7 @@ options:
     type: list
     elements: dict
     required: true
-    options:
+    suboptions:
       type:
         description: Kind of connection.
         type: str
@@ -88,7 +88,7 @@ options:
     type: list
     elements: dict
     default: []
-    options:
+    suboptions:
       map:
         description: Name of the map.
         type: str
