@@ -46,7 +46,7 @@ def wanted_roles(
     return model.roles_to_make(wanted, stored)
 
 
-def derived_settings(inputs: dict[str, Any]) -> dict[str, tuning.Setting]:
+def derived_settings(inputs: dict[str, Any]) -> dict[str, str | float]:
     """Return settings for a host of this ``memory``, ``disk`` (MiB), ``cores`` and ``max_connections``."""
     try:
         numbers = {name: int(value) for name, value in inputs.items()}

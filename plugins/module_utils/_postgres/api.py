@@ -69,7 +69,7 @@ class Live:
     used: bool
 
 
-def derived(data_directory: Path, max_connections: int) -> dict[str, tuning.Setting]:
+def derived(data_directory: Path, max_connections: int) -> dict[str, str | float]:
     """Return the settings that follow from this host. The data directory may be yet to come."""
     limits = [path.read_text() for path in map(Path, _MEMORY_LIMITS) if path.exists()]
     there = next(path for path in (data_directory, *data_directory.parents) if _is_there(path))
@@ -348,7 +348,7 @@ def _prove_rules(candidate: Candidate, scratch: Path, options: list[str], versio
     ]
     if complaints:
         _refuse("the client authentication of PostgreSQL", complaints)
-    return {name: setting for name, setting in answers["startup"] or []}
+    return dict(answers["startup"] or [])
 
 
 def _csv(path: Path) -> list[list[str]] | None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 import re
 
-# Sizes are in MiB, which PostgreSQL calls MB.
-Setting = str | int | float
-
 
 def _steps(value: float, step: int) -> int:
     """Round down to whole steps: another kernel has some kB more or less, which is no reason to restart."""
     return int(value) // step * step
 
 
-def derived_settings(*, memory: int, cores: int, disk: int, max_connections: int) -> dict[str, Setting]:
+def derived_settings(*, memory: int, cores: int, disk: int, max_connections: int) -> dict[str, str | float]:
     """Return settings for a host that PostgreSQL has to itself, with many short transactions and an SSD.
 
     Args:
@@ -23,7 +20,8 @@ def derived_settings(*, memory: int, cores: int, disk: int, max_connections: int
         disk: size of the filesystem that the data and the WAL are on, in MiB.
         max_connections: PostgreSQL's setting.
 
-    Sources, by setting. PG is https://www.postgresql.org/docs/17/, page runtime-config-<page>.html; pgtune is
+    Sizes in the result are in MiB, which PostgreSQL calls MB. Sources, by setting. PG is
+    https://www.postgresql.org/docs/17/, page runtime-config-<page>.html; pgtune is
     https://github.com/le0pard/pgtune, src/features/configuration/configurationSlice.js.
 
     - ``shared_buffers``: a quarter of memory (PG resource: "a reasonable starting value for shared_buffers
