@@ -41,21 +41,20 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	@tools/environment "$(PYTHON)" "bundle,lab,dev"
 	touch $@
 
-# The lab takes longest, and what is beside it gives way.
 test: env-dev  ## Every test
-	@$(MAKE) --jobs=3 --output-sync=target molecule emulated unit lint sanity
+	@$(MAKE) --jobs=2 --output-sync=target molecule emulated unit lint sanity
 
 lint: env-dev  ## Static checks
-	@nice tools/lint
+	@tools/lint
 
 unit: env-dev  ## Pure functions, modules and the runner
-	@nice $(BIN)/pytest
+	@$(BIN)/pytest
 
 sanity: env-dev  ## ansible-test sanity on a real copy of the collection
-	@nice tools/sanity
+	@tools/sanity
 
 emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
-	@nice $(BIN)/pytest tests/emulated --numprocesses 3 --dist loadfile
+	@$(BIN)/pytest tests/emulated --numprocesses 2 --dist loadfile
 
 # With a plus sign, it counts as a make of its own, whose output is shown as it comes.
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
