@@ -116,7 +116,7 @@ options:
         server, that counts as a setting that waits for a restart.
     type: path
   unit_changed:
-    description: Whether the caller changes that file. In check mode, where the file stays, it counts as newer.
+    description: Whether the caller changes that file. In check mode, where it stays, it counts as newer.
     type: bool
     default: false
 requirements: [psycopg2 on the host]

@@ -46,7 +46,7 @@ class Scenario:
     def playbook(
         self, *arguments: str, playbook: Path | None = None, variables: Mapping[str, Any] | None = None
     ) -> Run:
-        """Run a playbook, the scenario's own by default; variables go by a file, so that ``ps`` shows none."""
+        """Run a playbook, the scenario's own by default; variables go by a file, so that ``ps`` has none."""
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             str(playbook or self.folder / "converge.yml"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scenario import Scenario
 
-PASSWORD = "it's \"secret\" enough"
+PASSWORD = 'it\'s "secret" enough'
 
 
 def test_users_come_in_through_the_pooler(hosts: Scenario, host: str) -> None:

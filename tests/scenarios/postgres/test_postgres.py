@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def unit(hosts: Scenario, host: str) -> str:
 
 def secret(host: str) -> str:
     """Return the password of the host's user."""
-    return SECRETS.get(host, "it's \"secret\" enough")
+    return SECRETS.get(host, 'it\'s "secret" enough')
 
 
 def files(hosts: Scenario, host: str) -> str:
@@ -86,7 +87,9 @@ def test_settings_that_follow_from_the_host_are_in_force(hosts: Scenario, host: 
         if str(value).endswith("MB"):
             same = f"pg_size_bytes(current_setting('{name}')) = pg_size_bytes('{value}')"
         checks.append(f"('{name}', {same})")
-    differing = f"SELECT string_agg(name, ' ') FROM (VALUES {', '.join(checks)}) AS v(name, same) WHERE NOT same"
+    differing = (
+        f"SELECT string_agg(name, ' ') FROM (VALUES {', '.join(checks)}) AS v(name, same) WHERE NOT same"
+    )
     assert hosts.query(host, differing) == ""
     assert hosts.query(host, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
 
@@ -100,7 +103,9 @@ class TestInputs:
     """What the host ``tuned`` was given."""
 
     def test_databases_are_made_as_given(self, hosts: Scenario) -> None:
-        made = "SELECT pg_get_userbyid(datdba), datcollate, datconnlimit FROM pg_database WHERE datname = 'shop'"
+        made = (
+            "SELECT pg_get_userbyid(datdba), datcollate, datconnlimit FROM pg_database WHERE datname = 'shop'"
+        )
         assert hosts.query("tuned", made) == "shopkeeper|C|40"
         assert hosts.query("tuned", "SHOW port") == "5433"
 
@@ -126,7 +131,14 @@ class TestInputs:
 
 def rule(**values: Any) -> dict[str, Any]:
     """Return a rule of pg_hba.conf that would do."""
-    return {"type": "host", "databases": ["all"], "users": ["x"], "address": "all", "method": "reject", **values}
+    return {
+        "type": "host",
+        "databases": ["all"],
+        "users": ["x"],
+        "address": "all",
+        "method": "reject",
+        **values,
+    }
 
 
 REFUSED: list[dict[str, Any]] = [
@@ -142,11 +154,18 @@ REFUSED: list[dict[str, Any]] = [
     {"settings": {"log_statement": "all,ddl"}, "said": 'invalid value for parameter "log_statement"'},
     {"settings": {"timezone": "Mars/Olympus"}, "said": 'invalid value for parameter "TimeZone"'},
     {"settings": {"shared_preload_libraries": "nix"}, "said": 'could not access file "nix"'},
-    {"settings": {"ssl": True, "ssl_cert_file": "/nowhere"}, "said": "could not load server certificate file"},
+    {
+        "settings": {"ssl": True, "ssl_cert_file": "/nowhere"},
+        "said": "could not load server certificate file",
+    },
     {"settings": {"ssl": True, "ssl_key_file": "/etc/hostname"}, "said": "private key file"},
     {"settings": {"wal_level": "minimal"}, "said": 'requires "wal_level" to be'},
     {"settings": {"superuser_reserved_connections": 200}, "said": "must be less than"},
-    {"settings": {"listen_addresses": "192.0.2.1", "port": 22}, "restart_allowed": True, "said": "the port 22"},
+    {
+        "settings": {"listen_addresses": "192.0.2.1", "port": 22},
+        "restart_allowed": True,
+        "said": "the port 22",
+    },
     {"settings": {"port": 6000}, "said": "that needs a restart"},
     {"hba": [rule(method="peeer")], "said": 'invalid authentication method "peeer"'},
     {"hba": [rule(address="x/99")], "said": "pg_hba.conf line"},
@@ -267,13 +286,15 @@ class TestSandbox:
             "SET max_parallel_workers_per_gather = 2; SET jit = on; SET jit_above_cost = 0;"
             "EXPLAIN (ANALYZE) SELECT sum(n) FROM many"
         )
-        assert "Workers Launched: " in hosts.query(host, parallel)
+        assert re.search("Workers Launched: [12]", hosts.query(host, parallel))
         assert hosts.query(host, "SELECT sum(n) FROM many") == "5000050000"
         hosts.query(host, "COPY many TO '/var/lib/postgresql/many.copy'; COPY many TO '/tmp/many.copy'")
         hosts.query(host, "CREATE EXTENSION IF NOT EXISTS pgcrypto; SELECT crypt('a', gen_salt('bf'))")
         hosts.query(host, "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'; DROP TABLE many")
 
-    @pytest.mark.parametrize("path", ["/etc/pooled", "/usr/pooled", "/home/pooled", "/srv/pooled", "/dev/sdz"])
+    @pytest.mark.parametrize(
+        "path", ["/etc/pooled", "/usr/pooled", "/home/pooled", "/srv/pooled", "/dev/sdz"]
+    )
     def test_keeps_postgresql_from_the_rest(self, hosts: Scenario, path: str) -> None:
         # Where the account itself could write.
         folder = str(Path(path).parent)
@@ -320,7 +341,9 @@ class TestMonitoring:
 
     def test_sees_what_the_server_does_and_no_data(self, hosts: Scenario) -> None:
         hosts.query("plain", "CREATE TABLE IF NOT EXISTS secret_of_users (x int)", "mydb")
-        activity = monitored(hosts, "plain", "SELECT count(*) FROM pg_stat_activity WHERE query <> ''", "mydb")
+        activity = monitored(
+            hosts, "plain", "SELECT count(*) FROM pg_stat_activity WHERE query <> ''", "mydb"
+        )
         assert activity.returncode == 0, activity.stderr
         assert int(activity.stdout) > 0
         seen = "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%insufficient privilege%'"

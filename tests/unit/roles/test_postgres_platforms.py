@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the role postgres takes a distribution for, by its facts: paths, units and versions of its packages."""
+"""What the role postgres takes a distribution for, by its facts: paths, units, versions of packages."""
 
 from __future__ import annotations
 
