@@ -110,6 +110,15 @@ options:
       warning names the settings that wait.
     type: bool
     default: false
+  unit_file:
+    description:
+      - File of systemd's that the server takes over at its start only. Where it is newer than the running
+        server, that counts as a setting that waits for a restart.
+    type: path
+  unit_changed:
+    description: Whether the caller changes that file. In check mode, where it stays, it counts as newer.
+    type: bool
+    default: false
 requirements: [psycopg2 on the host]
 """
 
@@ -130,7 +139,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending_restart:
-  description: Settings that only a restart brings in force; in check mode those that would be.
+  description: Settings that only a restart brings in force, and C(systemd's unit) where O(unit_file) waits;
+    in check mode those that would be.
   returned: success
   type: list
   elements: str
@@ -221,6 +231,13 @@ def stale(paths: list[Path], live: api.Live) -> bool:
     return any(path.stat().st_mtime > live.load_time for path in paths)
 
 
+def unit_waits(module: AnsibleModule, live: api.Live) -> bool:
+    """Say whether the server was started before the file of its unit became what it is, or will be."""
+    path = Path(module.params["unit_file"] or "/nowhere")
+    will_be = bool(module.check_mode and module.params["unit_changed"])
+    return will_be or (path.exists() and path.stat().st_mtime > live.start_time)
+
+
 def ensure(module: AnsibleModule) -> dict[str, Any]:
     """Bring the configuration into the wanted state, or in check mode foresee it, and return the result."""
     params = module.params
@@ -284,6 +301,8 @@ def take_over(
     if not (module.check_mode and result["diff"]):
         result["pending_restart"] = list(live.pending)
         result["overridden"] = list(live.overridden)
+    if unit_waits(module, live):
+        result["pending_restart"].append("systemd's unit")
     allowed = module.params["restart_allowed"] or not live.used
     result["restart_needed"] = bool(result["pending_restart"]) and allowed
     if module.check_mode or not result["restart_needed"]:
@@ -336,6 +355,8 @@ def main() -> None:
                 },
             },
             "header": {"type": "str", "default": "Ansible managed"},
+            "unit_file": {"type": "path"},
+            "unit_changed": {"type": "bool", "default": False},
             "restart_allowed": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

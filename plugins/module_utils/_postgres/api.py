@@ -54,14 +54,15 @@ class Candidate:
 class Live:
     """A running server: where it listens, and what it says of itself.
 
-    ``startup`` are the settings that it takes at its start, ``pending`` those of them that wait for a
-    restart, ``overridden`` those that another file sets again. ``used`` says whether there is a database of
-    someone's.
+    ``load_time`` and ``start_time`` are in seconds since 1970. ``startup`` are the settings that it takes at
+    its start, ``pending`` those of them that wait for a restart, ``overridden`` those that another file sets
+    again. ``used`` says whether there is a database of someone's.
     """
 
     port: int
     socket_directory: str
     load_time: float
+    start_time: float
     startup: Mapping[str, str]
     pending: tuple[str, ...]
     overridden: tuple[str, ...]
@@ -133,6 +134,7 @@ def _rows(port: int, directory: str, query: str, values: Mapping[str, Any] | Non
 
 _LIVE = """
 SELECT extract(epoch FROM pg_conf_load_time())::float8,
+       extract(epoch FROM pg_postmaster_start_time())::float8,
        (SELECT json_object_agg(name, setting) FROM pg_settings WHERE context = 'postmaster'),
        (SELECT array_agg(name::text ORDER BY name) FROM pg_settings WHERE pending_restart),
        (SELECT array_agg(DISTINCT name::text) FROM pg_file_settings
@@ -147,9 +149,17 @@ def ask(data_directory: Path, settings: Path) -> Live | None:
     if found is None:
         return None
     port, directory = found
-    load_time, startup, pending, overridden, used = _rows(port, directory, _LIVE, {"path": str(settings)})[0]
+    answer = _rows(port, directory, _LIVE, {"path": str(settings)})[0]
+    load_time, start_time, startup, pending, overridden, used = answer
     return Live(
-        port, directory, load_time, startup, tuple(pending or ()), tuple(sorted(overridden or ())), used
+        port=port,
+        socket_directory=directory,
+        load_time=load_time,
+        start_time=start_time,
+        startup=startup,
+        pending=tuple(pending or ()),
+        overridden=tuple(sorted(overridden or ())),
+        used=used,
     )
 
 

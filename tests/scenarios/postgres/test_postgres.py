@@ -1,0 +1,383 @@
+"""PostgreSQL on bare hosts: proved settings and rules, what is derived, who comes in, who sees what."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres import tuning
+from scenario import Run, Scenario, changed_nothing, words
+
+SUPPORT = Path(__file__).parent / "support"
+MONITORING = "postgres_exporter"
+SECRETS = {"tuned": "myuser-secret"}
+STARTED = "SELECT pg_postmaster_start_time()"
+UNIT_WAITS = "PostgreSQL goes on with its old systemd's unit until it is restarted"
+
+
+def version(hosts: Scenario, host: str) -> str:
+    """Return the major version of the server."""
+    return hosts.query(host, "SELECT current_setting('server_version_num')::int / 10000")
+
+
+def unit(hosts: Scenario, host: str) -> str:
+    """Return the name of the server's unit."""
+    return f"postgresql@{version(hosts, host)}-main.service"
+
+
+def secret(host: str) -> str:
+    """Return the password of the host's user."""
+    return SECRETS.get(host, 'it\'s "secret" enough')
+
+
+def files(hosts: Scenario, host: str) -> str:
+    """Return what tells one state of the configuration's files from another."""
+    directory = f"/etc/postgresql/{version(hosts, host)}/main"
+    names = f"{directory}/conf.d/50-pooled.conf {directory}/pg_hba.conf {directory}/pg_ident.conf"
+    return hosts.root(host, f"sha256sum {names} && stat --format %Y {names}")
+
+
+def monitored(
+    hosts: Scenario, host: str, sql: str, database: str = "postgres", account: str = "prometheus"
+) -> Run:
+    """Ask as the monitoring user, from an account of the operating system."""
+    command = f"sudo -u {account} psql -XAt -v ON_ERROR_STOP=1 -U {MONITORING} -d {database}"
+    return hosts.ssh(host, command, stdin=sql)
+
+
+@pytest.fixture(scope="module")
+def prometheus(hosts: Scenario) -> None:
+    """Make sure that there is the account that monitoring runs under."""
+    hosts.root("plain", "id prometheus || useradd --system prometheus")
+
+
+def test_version_is_the_distributions(hosts: Scenario, host: str) -> None:
+    assert version(hosts, host) == ("15" if host == "debian12" else "17")
+
+
+def test_users_come_in_with_their_password_as_it_is_stored(hosts: Scenario, host: str) -> None:
+    assert hosts.login(host, secret(host)) == "ok"
+    assert "password authentication failed" in hosts.login(host, "wrong")
+    assert "no pg_hba.conf entry" in hosts.login(host, secret(host), database="postgres")
+    stored = hosts.query(host, "SELECT left(rolpassword, 3) FROM pg_authid WHERE rolname = 'myuser'")
+    assert stored == ("md5" if host == "md5" else "SCR")
+
+
+def test_settings_that_follow_from_the_host_are_in_force(hosts: Scenario, host: str) -> None:
+    script = (
+        "import json, os; s = os.statvfs('/var/lib/postgresql')\n"
+        "print(json.dumps([open('/proc/meminfo').read(), len(os.sched_getaffinity(0)),"
+        " s.f_blocks * s.f_frsize // 1024**2]))"
+    )
+    meminfo, cores, disk = json.loads(hosts.ssh(host, f"python3 -c {shlex.quote(script)}").stdout)
+    limit = int(hosts.query(host, "SHOW max_connections"))
+    assert limit == (60 if host == "tuned" else 100)
+    memory = tuning.memory_mb(meminfo, [])
+    wanted = tuning.derived_settings(memory=memory, cores=cores, disk=disk, max_connections=limit)
+    if host == "tuned":
+        wanted.update({"work_mem": "9MB", "max_parallel_workers_per_gather": 2})
+    checks = []
+    for name, value in wanted.items():
+        # In the server's own words: 1024MB is 1GB.
+        same = f"current_setting('{name}')::numeric = {value}"
+        if str(value).endswith("MB"):
+            same = f"pg_size_bytes(current_setting('{name}')) = pg_size_bytes('{value}')"
+        checks.append(f"('{name}', {same})")
+    differing = (
+        f"SELECT string_agg(name, ' ') FROM (VALUES {', '.join(checks)}) AS v(name, same) WHERE NOT same"
+    )
+    assert hosts.query(host, differing) == ""
+    assert hosts.query(host, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
+
+
+def test_checksums_are_on_and_statements_are_counted(hosts: Scenario, host: str) -> None:
+    assert hosts.query(host, "SHOW data_checksums") == "on"
+    assert hosts.query(host, "SELECT count(*) > 0 FROM pg_stat_statements") == "t"
+
+
+class TestInputs:
+    """What the host ``tuned`` was given."""
+
+    def test_databases_are_made_as_given(self, hosts: Scenario) -> None:
+        made = (
+            "SELECT pg_get_userbyid(datdba), datcollate, datconnlimit FROM pg_database WHERE datname = 'shop'"
+        )
+        assert hosts.query("tuned", made) == "shopkeeper|C|40"
+        assert hosts.query("tuned", "SHOW port") == "5433"
+
+    def test_default_rights_reach_the_members_of_a_role(self, hosts: Scenario) -> None:
+        hosts.query("tuned", "SET ROLE shopkeeper; CREATE TABLE IF NOT EXISTS goods (name text)", "shop")
+        hosts.query("tuned", "SET ROLE accountant; SELECT * FROM goods", "shop")
+        hosts.query("tuned", "SET ROLE reporting; SELECT * FROM goods", "shop")
+        refused = hosts.psql("tuned", "SET ROLE reporting; DELETE FROM goods", "shop")
+        assert "permission denied for table goods" in refused.stderr
+        roles = "SELECT pg_has_role('accountant', 'pg_read_all_stats', 'member')"
+        assert hosts.query("tuned", roles) == "t"
+        assert hosts.query("tuned", "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'shopkeeper'") == "7"
+
+    def test_extensions_are_in_their_databases(self, hosts: Scenario) -> None:
+        there = "SELECT string_agg(extname, ' ' ORDER BY extname) FROM pg_extension WHERE extname LIKE 'pg%'"
+        assert hosts.query("tuned", there, "shop") == "pg_stat_statements pgcrypto"
+
+    def test_a_rule_that_rejects_goes_before_the_users_own(self, hosts: Scenario) -> None:
+        assert hosts.login("tuned", "shopkeeper-secret", "shopkeeper", "shop") == "ok"
+        said = hosts.login("tuned", "accountant-secret", "accountant", "shop")
+        assert "pg_hba.conf rejects connection" in said
+
+
+def rule(**values: Any) -> dict[str, Any]:
+    """Return a rule of pg_hba.conf that would do."""
+    return {
+        "type": "host",
+        "databases": ["all"],
+        "users": ["x"],
+        "address": "all",
+        "method": "reject",
+        **values,
+    }
+
+
+REFUSED: list[dict[str, Any]] = [
+    {
+        "settings": {"shared_bufers": "1GB"},
+        "said": 'unrecognized configuration parameter "shared_bufers" (did you mean shared_buffers?)',
+    },
+    {"settings": {"work_mem": "lots"}, "said": 'invalid value for parameter "work_mem": "lots"'},
+    {"settings": {"work_mem": "9TB"}, "said": 'outside the valid range for parameter "work_mem"'},
+    {"settings": {"shared_buffers": "900GB"}, "said": "MB of shared memory, and this host has"},
+    {"settings": {"max_connections": 0}, "said": 'outside the valid range for parameter "max_connections"'},
+    {"settings": {"max_connections": "many"}, "said": 'invalid value for parameter "max_connections"'},
+    {"settings": {"log_statement": "all,ddl"}, "said": 'invalid value for parameter "log_statement"'},
+    {"settings": {"timezone": "Mars/Olympus"}, "said": 'invalid value for parameter "TimeZone"'},
+    {"settings": {"shared_preload_libraries": "nix"}, "said": 'could not access file "nix"'},
+    {
+        "settings": {"ssl": True, "ssl_cert_file": "/nowhere"},
+        "said": "could not load server certificate file",
+    },
+    {"settings": {"ssl": True, "ssl_key_file": "/etc/hostname"}, "said": "private key file"},
+    {"settings": {"wal_level": "minimal"}, "said": 'requires "wal_level" to be'},
+    {"settings": {"superuser_reserved_connections": 200}, "said": "must be less than"},
+    {
+        "settings": {"listen_addresses": "192.0.2.1", "port": 22},
+        "restart_allowed": True,
+        "said": "the port 22",
+    },
+    {"settings": {"port": 6000}, "said": "that needs a restart"},
+    {"hba": [rule(method="peeer")], "said": 'invalid authentication method "peeer"'},
+    {"hba": [rule(address="x/99")], "said": "pg_hba.conf line"},
+    {"hba": [rule(address="10.0.0.0/33")], "said": "pg_hba.conf line"},
+    {"hba": [rule(method="peer")], "said": "peer authentication is only supported on local sockets"},
+    {"hba": [rule(type="hostssl", options={"clientcert": "perhaps"})], "said": "clientcert"},
+    {"hba": [rule(method="md5", options={"nix": "1"})], "said": "unrecognized authentication option"},
+    {"hba": [rule(users=["/(("])], "said": "pg_hba.conf line", "since": 16},
+    {"ident": [{"map": "m", "system": "/((", "user": "x"}], "said": "pg_ident.conf line"},
+]
+
+
+@pytest.mark.parametrize("name", ["plain", "debian12"])
+def test_broken_configurations_are_refused_and_the_old_one_serves(
+    hosts: Scenario, name: str, tmp_path: Path
+) -> None:
+    major = version(hosts, name)
+    broken = [case for case in REFUSED if int(major) >= case.get("since", 0)]
+    state = f"{STARTED}, pg_conf_load_time()"
+    before = files(hosts, name), hosts.query(name, state)
+    written = tmp_path / "said.json"
+    result = hosts.playbook(
+        playbook=SUPPORT / "broken_configurations.yml",
+        variables={
+            "target": name,
+            "version": major,
+            "port": 5432,
+            "broken": broken,
+            "written_to": str(written),
+        },
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    said = json.loads(written.read_text())
+    wrong = [(case, msg) for case, msg in zip(broken, said, strict=True) if case["said"] not in msg]
+    assert wrong == []
+    assert [msg for msg in said if not msg.startswith("Failed to ") or "\n" in msg] == []
+    assert (files(hosts, name), hosts.query(name, state)) == before
+    assert hosts.login(name, secret(name)) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"postgres_settings": {"port": 1}}, "Use the inputs of the role: postgres_port"),
+        ({"postgres_version": 12}, "Set postgres_source to pgdg"),
+        ({"postgres_users": [{"name": "a", "password": "x", "databases": ["nix"]}]}, "nix"),
+        ({"postgres_settings": {"shared_bufers": "1GB"}}, "did you mean shared_buffers?"),
+    ],
+    ids=str,
+)
+def test_the_role_refuses_before_it_changes_anything(
+    hosts: Scenario, variables: dict[str, Any], said: str
+) -> None:
+    before = files(hosts, "plain")
+    result = hosts.playbook("--limit", "plain", variables=variables)
+    assert result.returncode != 0
+    assert said in words(result), result.stdout
+    assert changed_nothing(result), result.stdout
+    assert files(hosts, "plain") == before
+
+
+def test_a_restart_waits_until_it_is_allowed(hosts: Scenario) -> None:
+    limit = ("--limit", "md5")
+    started = hosts.query("md5", STARTED)
+    settings = {"postgres_settings": {"max_locks_per_transaction": 96, "log_min_duration_statement": 700}}
+    result = hosts.playbook(*limit, variables=settings)
+    assert result.returncode == 0, result.stdout
+    said = "PostgreSQL goes on with its old max_locks_per_transaction until it is restarted"
+    assert said in words(result)
+    assert hosts.query("md5", "SHOW log_min_duration_statement") == "700ms"
+    assert hosts.query("md5", "SHOW max_locks_per_transaction") == "64"
+    assert hosts.query("md5", STARTED) == started
+    again = hosts.playbook(*limit, variables=settings)
+    assert said in words(again)
+    assert changed_nothing(again), again.stdout
+    allowed = hosts.playbook(*limit, variables={**settings, "postgres_restart_allowed": True})
+    assert allowed.returncode == 0, allowed.stdout
+    assert hosts.query("md5", "SHOW max_locks_per_transaction") == "96"
+
+
+class TestSandbox:
+    """PostgreSQL is confined, and does its work all the same."""
+
+    def test_is_in_force_since_the_first_start(self, hosts: Scenario, host: str) -> None:
+        name = unit(hosts, host)
+        # In tenths: below 2.5.
+        hosts.root(host, f"systemd-analyze security --no-pager --threshold=24 {name}")
+        pid = hosts.root(host, f"systemctl show --property=MainPID --value {name}")
+        status = hosts.root(host, f"cat /proc/{pid}/status")
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+        assert "CapBnd:\t0000000000000000" in status
+
+    def test_lets_systemd_and_debians_wrapper_do_their_work(self, hosts: Scenario, host: str) -> None:
+        major, name = version(hosts, host), unit(hosts, host)
+        loaded = hosts.query(host, "SELECT pg_conf_load_time()")
+        for command in (f"systemctl reload {name}", f"pg_ctlcluster {major} main reload"):
+            hosts.root(host, f"{command}; sleep 0.5")
+            assert hosts.query(host, "SELECT pg_conf_load_time()") > loaded
+            loaded = hosts.query(host, "SELECT pg_conf_load_time()")
+        started = hosts.query(host, STARTED)
+        for command in (f"systemctl restart {name}", f"pg_ctlcluster {major} main restart"):
+            hosts.root(host, command)
+            assert hosts.query(host, STARTED) > started
+            started = hosts.query(host, STARTED)
+        hosts.root(host, f"pg_ctlcluster {major} main stop; ! systemctl is-active {name}")
+        hosts.root(host, f"pg_ctlcluster {major} main start; systemctl is-active {name}")
+        log = f"/var/log/postgresql/postgresql-{major}-main.log"
+        assert "ready to accept connections" in hosts.root(host, f"tail --lines=5 {log}")
+        assert hosts.root(host, f"stat --format '%U %G %a' {log}") == "postgres adm 640"
+        assert hosts.login(host, secret(host)) == "ok"
+
+    def test_lets_postgresql_do_its_work(self, hosts: Scenario, host: str) -> None:
+        parallel = (
+            "CREATE TEMP TABLE t AS SELECT generate_series(1, 100000) AS n; ANALYZE t;"
+            "CREATE TABLE IF NOT EXISTS many AS SELECT n FROM t; ANALYZE many;"
+            "SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;"
+            "SET max_parallel_workers_per_gather = 2; SET jit = on; SET jit_above_cost = 0;"
+            "EXPLAIN (ANALYZE) SELECT sum(n) FROM many"
+        )
+        assert re.search("Workers Launched: [12]", hosts.query(host, parallel))
+        assert hosts.query(host, "SELECT sum(n) FROM many") == "5000050000"
+        hosts.query(host, "COPY many TO '/var/lib/postgresql/many.copy'; COPY many TO '/tmp/many.copy'")
+        hosts.query(host, "CREATE EXTENSION IF NOT EXISTS pgcrypto; SELECT crypt('a', gen_salt('bf'))")
+        hosts.query(host, "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'; DROP TABLE many")
+
+    @pytest.mark.parametrize(
+        "path", ["/etc/pooled", "/usr/pooled", "/home/pooled", "/srv/pooled", "/dev/sdz"]
+    )
+    def test_keeps_postgresql_from_the_rest(self, hosts: Scenario, path: str) -> None:
+        # Where the account itself could write.
+        folder = str(Path(path).parent)
+        mode = hosts.root("plain", f"stat --format %a {folder} && chmod 1777 {folder}")
+        try:
+            said = hosts.psql("plain", f"COPY (SELECT 1) TO '{path}'").stderr
+        finally:
+            hosts.root("plain", f"chmod {mode} {folder}")
+        assert "Read-only file system" in said or "Permission denied" in said or "No such file" in said
+
+    def test_has_room_for_tablespaces(self, hosts: Scenario) -> None:
+        hosts.root("tuned", "install -d -o postgres -g postgres -m 700 /srv/tablespaces/fast")
+        # The directory came after the server's start: until the next one it is out of reach.
+        hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
+        hosts.query("tuned", "CREATE TABLESPACE fast LOCATION '/srv/tablespaces/fast'")
+        hosts.query("tuned", "CREATE TABLE in_there (n int) TABLESPACE fast; INSERT INTO in_there VALUES (1)")
+        hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
+        hosts.query("tuned", "INSERT INTO in_there VALUES (2); CHECKPOINT")
+
+    def test_a_change_waits_for_a_restart_that_is_allowed(self, hosts: Scenario) -> None:
+        started = hosts.query("tuned", STARTED)
+        variables: dict[str, Any] = {"postgres_writable_paths": ["/srv/tablespaces", "/srv/archive"]}
+        limit = ("--limit", "tuned", "--diff")
+        foretold = hosts.playbook(*limit, "--check", variables=variables)
+        assert UNIT_WAITS in words(foretold)
+        assert "+ReadWritePaths=-/srv/archive" in foretold.stdout
+        made = hosts.playbook(*limit, variables=variables)
+        assert UNIT_WAITS in words(made)
+        again = hosts.playbook(*limit, variables=variables)
+        assert changed_nothing(again), again.stdout
+        assert UNIT_WAITS in words(again)
+        assert hosts.query("tuned", STARTED) == started
+        allowed = hosts.playbook(*limit, variables={**variables, "postgres_restart_allowed": True})
+        assert UNIT_WAITS not in words(allowed)
+        assert hosts.query("tuned", STARTED) > started
+        still = hosts.playbook(*limit, variables=variables)
+        assert UNIT_WAITS not in words(still)
+        assert changed_nothing(still), still.stdout
+
+
+@pytest.mark.usefixtures("prometheus")
+class TestMonitoring:
+    """The monitoring user."""
+
+    def test_sees_what_the_server_does_and_no_data(self, hosts: Scenario) -> None:
+        hosts.query("plain", "CREATE TABLE IF NOT EXISTS secret_of_users (x int)", "mydb")
+        activity = monitored(
+            hosts, "plain", "SELECT count(*) FROM pg_stat_activity WHERE query <> ''", "mydb"
+        )
+        assert activity.returncode == 0, activity.stderr
+        assert int(activity.stdout) > 0
+        seen = "SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%insufficient privilege%'"
+        assert monitored(hosts, "plain", seen).stdout.strip() == "0"
+        data = monitored(hosts, "plain", "SELECT * FROM secret_of_users", "mydb")
+        assert "permission denied for table secret_of_users" in data.stderr
+        made = monitored(hosts, "plain", "CREATE TABLE mine (x int)", "mydb")
+        assert "permission denied" in made.stderr
+        verifiers = monitored(hosts, "plain", "SELECT rolpassword FROM pg_authid")
+        assert "permission denied" in verifiers.stderr
+
+    def test_is_nobody_elses(self, hosts: Scenario) -> None:
+        for account in ("root", "admin", "postgres"):
+            result = monitored(hosts, "plain", "SELECT 1", account=account)
+            assert "Peer authentication failed" in result.stderr, account
+        said = hosts.login("plain", "x", user=MONITORING, database="postgres")
+        assert "no pg_hba.conf entry" in said
+        as_superuser = hosts.ssh("plain", "sudo -u prometheus psql -U postgres -c 'SELECT 1'")
+        assert "Peer authentication failed" in as_superuser.stderr
+
+
+def test_a_user_who_owns_something_is_not_removed(hosts: Scenario) -> None:
+    users = [
+        {"name": "myuser", "password": secret("debian12"), "databases": ["mydb"]},
+        {"name": "leaver", "state": "absent"},
+    ]
+    limit, variables = ("--limit", "debian12"), {"postgres_users": users}
+    hosts.query("debian12", "CREATE ROLE leaver LOGIN; GRANT ALL ON SCHEMA public TO leaver", "mydb")
+    hosts.query("debian12", "SET ROLE leaver; CREATE TABLE left_behind (x int)", "mydb")
+    result = hosts.playbook(*limit, variables=variables)
+    assert result.returncode != 0
+    assert "leaver owns table left_behind in mydb" in words(result), result.stdout
+    assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == "1"
+    hosts.query("debian12", "DROP TABLE left_behind", "mydb")
+    result = hosts.playbook(*limit, variables=variables)
+    assert result.returncode == 0, result.stdout
+    assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == ""
