@@ -18,15 +18,16 @@ description:
     can be read, how much shared memory they need, and what is wrong with which rule. Where it has
     complaints, the task fails with the lines that they are about, and the old files stay.
   - The running server is reloaded, and the task waits until it has taken the files over. It is never
-    restarted; the result says whether it needs to be.
+    restarted; the result says whether it needs to be. It is also reloaded where a certificate or key that
+    the settings name is newer than what it has read.
   - Settings that follow from the memory, cores and disk of the host are added.
   - Runs as the account that the data belongs to, C(become_user=postgres).
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Where there is no cluster yet, nothing can be proved. Where there is one, the files are proved
-      and what a restart would be needed for is foretold.
+    details: Where there is no cluster yet, or a certificate is still to come, nothing can be proved. Else the
+      files are proved and what a restart would be needed for is foretold.
   diff_mode:
     support: full
 options:
@@ -228,7 +229,16 @@ def write(module: AnsibleModule, path: Path, text: str) -> None:
 
 def stale(paths: list[Path], live: api.Live) -> bool:
     """Say whether a file is newer than what the server has read: an earlier run broke off in between."""
-    return any(path.stat().st_mtime > live.load_time for path in paths)
+    return any(path.stat().st_ctime > live.load_time for path in paths)
+
+
+def tls_files(settings: dict[str, Any]) -> list[Path]:
+    """Return the files of certificates and keys, which the server reads when it is reloaded."""
+    named = [
+        settings[name] for name in sorted(settings) if name.startswith("ssl_") and name.endswith("_file")
+    ]
+    # A relative one is in the data directory, where nobody but the server's owner puts any.
+    return [Path(path) for path in named if str(path or "").startswith("/")]
 
 
 def unit_waits(module: AnsibleModule, live: api.Live) -> bool:
@@ -274,7 +284,10 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         return result
     port = result["port"]
     live = api.ask(candidate.data_directory, candidate.settings)
-    if differing:
+    missing = [str(path) for path in tls_files(params["settings"]) if not path.exists()]
+    if module.check_mode and missing:
+        module.warn(f"The configuration was not proved, for {', '.join(missing)} is still to come.")
+    elif differing:
         api.check_port(port, live, restart=params["restart_allowed"] or not (live and live.used))
         startup = api.prove(candidate, module.tmpdir)
         if live:
@@ -293,7 +306,9 @@ def take_over(
     module: AnsibleModule, candidate: api.Candidate, live: api.Live, result: dict[str, Any]
 ) -> None:
     """Have the running server read the files where they are new to it, and complete the result."""
-    result["reloaded"] = result["changed"] or stale(list(candidate.files), live)
+    result["reloaded"] = result["changed"] or stale(
+        [*candidate.files, *filter(Path.exists, tls_files(module.params["settings"]))], live
+    )
     result["changed"] = result["reloaded"]
     if result["reloaded"] and not module.check_mode:
         api.reload(live)

@@ -63,6 +63,7 @@ def hba_rules(
     addresses: Sequence[str],
     method: str,
     monitoring_user: str,
+    tls_required: bool = False,
 ) -> list[dict[str, Any]]:
     """Return all rules, in the order in which they are tried.
 
@@ -75,6 +76,7 @@ def hba_rules(
         addresses: that the users may come in from, besides the Unix socket.
         method: that the users are asked by.
         monitoring_user: empty for none.
+        tls_required: refuse whoever comes over TCP without TLS, whatever other rules say.
     """
     peers: list[dict[str, Any]] = [
         {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer", "options": {}}
@@ -82,6 +84,10 @@ def hba_rules(
     if monitoring_user:
         options = {"map": MONITORING_MAP}
         peers.append({**peers[0], "users": [monitoring_user], "options": options})
+    if tls_required:
+        # GSSAPI's encryption is no TLS, and is refused as well.
+        plain = {"type": "hostnossl", "databases": ["all"], "users": ["all"], "address": "all"}
+        peers.append({**plain, "method": "reject", "options": {}})
     own = [
         {
             "type": "host" if address else "local",

@@ -121,6 +121,11 @@ def test_nobody_locks_out_the_superuser_and_given_rules_narrow_the_users() -> No
     assert rules(monitoring_user="", rules=[], users=[]) == ['local  all  "postgres"  peer']
 
 
+def test_who_comes_without_tls_is_refused_before_any_rule_lets_them_in() -> None:
+    plain = rules()
+    assert rules(tls_required=True) == [*plain[:2], "hostnossl  all  all  all  reject", *plain[2:]]
+
+
 def test_maps_as_the_file_has_them() -> None:
     maps = [{"map": "m", "system": "root", "user": "u"}, {"map": "m", "system": "/^(.*)$", "user": "+staff"}]
     assert model.ident_file("h", maps).splitlines()[2:] == [
