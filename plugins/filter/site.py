@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters on users, passwords and connection budgets: the roles' thinking, outside of Jinja."""
+"""Filters on users and passwords: the roles' thinking, outside of Jinja."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ def password_verifier(password: str, name: str, current: str | None, encryption:
         return model.password_verifier(str(password), name, current, encryption, int(iterations))
     except ValueError as exc:
         raise AnsibleFilterError(f"Failed to make the verifier of user {name}: {exc}") from exc
-
-
-def connection_budget(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return ``needed``, ``granted`` and ``arithmetic``; see the model for the inputs.
-
-    Numbers given as text, as ``-e`` gives them, count as numbers.
-    """
-    try:
-        numbers = {name: int(value) for name, value in inputs.items()}
-    except ValueError as exc:
-        raise AnsibleFilterError(f"Failed to reckon the connection budget: {exc}") from exc
-    return model.connection_budget(**numbers)._asdict()
 
 
 def pgbouncer_problems(
@@ -64,13 +52,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "connection_budget": connection_budget,
             "password_verifier": password_verifier,
             "pgbouncer_databases": model.pgbouncer_databases,
             "pgbouncer_problems": pgbouncer_problems,
             "pgbouncer_takeover": pgbouncer_takeover,
             "pgbouncer_user_options": model.pgbouncer_user_options,
-            "pool_count": model.pool_count,
             "site_status": model.site_status,
             "user_grants": model.user_grants,
             "user_problems": model.user_problems,

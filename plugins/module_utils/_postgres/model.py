@@ -16,6 +16,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 # The map by which the monitoring's account of the operating system becomes the monitoring user.
 MONITORING_MAP = "pooled_monitoring"
 
+# The map by which PgBouncer's account becomes the user that looks up others.
+LOOKUP_MAP = "pooled_lookup"
+
 # Words that mean something else than themselves, by column of pg_hba.conf:
 # https://www.postgresql.org/docs/17/auth-pg-hba-conf.html
 _WORDS = {"databases": ("all", "sameuser", "samerole", "replication"), "users": ("all",)}
@@ -189,10 +192,11 @@ def hba_rules(
     addresses: Sequence[str],
     method: str,
     monitoring_user: str,
+    lookup_user: str = "",
 ) -> list[dict[str, Any]]:
     """Return all rules, in the order in which they are tried.
 
-    First the superuser and the monitoring user, by peer, so that no other rule locks out who mends it; then
+    First the superuser, the monitoring user and who looks up users for PgBouncer, by peer, so that no other rule locks out who mends it; then
     the given rules, so that they can narrow what follows; then each user's own databases.
 
     Args:
@@ -201,13 +205,14 @@ def hba_rules(
         addresses: that the users may come in from, besides the Unix socket.
         method: that the users are asked by.
         monitoring_user: empty for none.
+        lookup_user: likewise.
     """
     peers: list[dict[str, Any]] = [
         {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer", "options": {}}
     ]
-    if monitoring_user:
-        options = {"map": MONITORING_MAP}
-        peers.append({**peers[0], "users": [monitoring_user], "options": options})
+    for user, name in ((monitoring_user, MONITORING_MAP), (lookup_user, LOOKUP_MAP)):
+        if user:
+            peers.append({**peers[0], "users": [user], "options": {"map": name}})
     own = [
         {
             "type": "host" if address else "local",

@@ -1,0 +1,65 @@
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters of the role pgbouncer: what it asks of its inputs, and of the installed version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import access, budget, vulnerabilities
+
+
+def pgbouncer_budget(
+    databases: Sequence[Mapping[str, Any]],
+    users: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, Any],
+    server: Mapping[str, Any],
+    lookup: Mapping[str, Any] | None = None,
+    processes: int = 1,
+) -> dict[str, Any]:
+    """Return the connection budget; see the model for the inputs. Numbers given as text count as numbers."""
+    try:
+        return budget.reckon(databases, users, limits, server, lookup or None, int(processes))._asdict()
+    except ValueError as exc:
+        raise AnsibleFilterError(f"Failed to reckon the connection budget: {exc}") from exc
+
+
+def pgbouncer_access_problems(
+    settings: Mapping[str, Any],
+    rules: Sequence[Mapping[str, Any]],
+    users: Sequence[str],
+    *,
+    lookup: bool,
+    unsafe: bool,
+) -> list[str]:
+    """Return what is wrong with how clients prove who they are, a clause each; see the model."""
+    return access.problems(access.Access(settings, rules, users, lookup, unsafe))
+
+
+def pgbouncer_vulnerabilities(
+    package: str,
+    settings: Mapping[str, Any],
+    databases: Sequence[Mapping[str, Any]],
+    rules: Sequence[Mapping[str, Any]],
+    accepted: Sequence[str],
+    *,
+    own_query: bool,
+) -> str:
+    """Return what is wrong with a version of the package, as a sentence; empty for nothing. See the model."""
+    config = vulnerabilities.Configuration(settings, databases, rules, own_query)
+    return vulnerabilities.refusal(package, config, accepted)
+
+
+class FilterModule:
+    """Filters of the role pgbouncer."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "pgbouncer_access_problems": pgbouncer_access_problems,
+            "pgbouncer_budget": pgbouncer_budget,
+            "pgbouncer_unknown_cves": vulnerabilities.unknown_names,
+            "pgbouncer_vulnerabilities": pgbouncer_vulnerabilities,
+        }
