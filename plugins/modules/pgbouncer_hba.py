@@ -9,10 +9,11 @@ module: pgbouncer_hba
 short_description: Manage PgBouncer's HBA file, proved before it is live
 version_added: 0.1.0
 description:
-  - Writes the file that C(auth_hba_file) names from rules given as data. It counts where C(auth_type) is C(hba).
-  - The installed PgBouncer reads the new file in a scratch directory first. Only what it takes without a warning
-    replaces the old file, in one step. PgBouncer itself would leave out a line that it can't read, and let the next one
-    decide.
+  - Writes the file that C(auth_hba_file) names from rules given as data. It counts where C(auth_type) is
+    C(hba).
+  - The installed PgBouncer reads the new file in a scratch directory first. Only what it takes without a
+    warning replaces the old file, in one step. PgBouncer itself would leave out a line that it can't read,
+    and let the next one decide.
   - PgBouncer reads the file again when it is reloaded.
 options:
   path:
@@ -20,7 +21,8 @@ options:
     type: path
     default: /etc/pgbouncer/pg_hba.conf
   rules:
-    description: Rules in their order. The first that fits a connection decides, and where none does it is refused.
+    description: Rules in their order. The first that fits a connection decides, and where none does it is
+        refused.
     type: list
     elements: dict
     required: true
@@ -183,9 +185,13 @@ def _prove(module: AnsibleModule, text: str) -> bool:
         )
     except ProofError as error:
         lines = text.splitlines()
-        numbers = sorted({int(number) for number in re.findall(r"line #?(\d+)", str(error))} & {*range(1, len(lines) + 1)})
+        numbers = sorted(
+            {int(number) for number in re.findall(r"line #?(\d+)", str(error))} & {*range(1, len(lines) + 1)}
+        )
         where = ", ".join(f"line {number} ({lines[number - 1]})" for number in numbers)
-        raise ProofError(f"Failed to prove {params['path']}: {where or 'PgBouncer does not start'}; {error}") from error
+        raise ProofError(
+            f"Failed to prove {params['path']}: {where or 'PgBouncer does not start'}; {error}"
+        ) from error
     return True
 
 

@@ -47,8 +47,8 @@ options:
         type: str
       plain:
         description:
-          - Whether O(users[].password) is written as it is. That is for a user that PgBouncer itself logs in to PostgreSQL
-            as, such as C(auth_user), where no client brings what SCRAM takes.
+          - Whether O(users[].password) is written as it is. That is for a user that PgBouncer itself logs in
+            to PostgreSQL as, such as C(auth_user), where no client brings what SCRAM takes.
         type: bool
         default: false
   encryption:

@@ -1,9 +1,11 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is let in: the text of PgBouncer's HBA file, and what is wrong with how clients prove who they are. Pure.
+"""Who is let in: the text of PgBouncer's HBA file, and what is wrong with how clients prove who they are.
+Pure.
 
-The grammar is that of ``parse_line`` of ``src/hba.c``: like PostgreSQL's pg_hba.conf, without host names, group roles
-and regular expressions. A line that PgBouncer can't read it leaves out, so that the next one decides.
+The grammar is that of ``parse_line`` of ``src/hba.c``: like PostgreSQL's pg_hba.conf, without host names,
+group roles and regular expressions. A line that PgBouncer can't read it leaves out, so that the next one
+decides.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ _WORDS = {"databases": ("all", "sameuser", "replication"), "users": ("all",)}
 class Access(NamedTuple):
     """How clients prove who they are.
 
-    ``settings`` are PgBouncer's; ``rules`` those of its HBA file; ``users`` the names of the userlist; ``lookup`` says
-    whether others are looked up in PostgreSQL; ``unsafe`` whether somebody has spelled out that methods without a
-    protected password are wanted.
+    ``settings`` are PgBouncer's; ``rules`` those of its HBA file; ``users`` the names of the userlist;
+    ``lookup`` says whether others are looked up in PostgreSQL; ``unsafe`` whether somebody has spelled out
+    that methods without a protected password are wanted.
     """
 
     settings: Mapping[str, Any]
@@ -83,7 +85,7 @@ def _rule_problems(rule: Mapping[str, Any]) -> list[str]:
         if not words:
             problems.append(f"it names no {column}; give names, or all")
         problems += [
-            f"the name {word!r} of {column} is none that the file can hold; give names, not groups or patterns"
+            f"the name {word!r} of {column} is none that the file can hold; give names, no patterns"
             for word in words
             if not word or word[0] in "+@/" or re.search(r"[\"\x00-\x1f\x7f]", word)
         ]
@@ -112,9 +114,7 @@ def _address_problems(address: str) -> list[str]:
         try:
             meant = ipaddress.ip_network(address, strict=False)
         except ValueError:
-            return [
-                f"the address {address!r} is no network; give one such as 192.0.2.0/24, for PgBouncer knows no names"
-            ]
+            return [f"the address {address!r} is no network; give one such as 192.0.2.0/24, not a name"]
         return [f"the address {address} has bits beyond its length; give {meant}"]
     return []
 
@@ -173,8 +173,8 @@ def _admin_problems(access: Access, method: str) -> list[str]:
     listens = bool(names(access.settings.get("listen_addr")))
     if method in ("trust", "any") and listens and admins:
         found.append(
-            f"the method {method} would let anyone in as {admins[0][1]!r} of {admins[0][0]}; leave admin_users and"
-            " stats_users empty, or give another method"
+            f"the method {method} would let anyone in as {admins[0][1]!r} of {admins[0][0]}; leave"
+            " admin_users and stats_users empty, or give another method"
         )
     for number, rule in enumerate(access.rules, 1):
         if rule["method"] != "trust" or rule["type"] == "local":
@@ -182,8 +182,8 @@ def _admin_problems(access: Access, method: str) -> list[str]:
         if not {"all", "pgbouncer"} & set(map(str, rule["databases"])):
             continue
         found += [
-            f"rule {number} of pgbouncer_hba would let anyone in as {user!r} of {name}; have it name other databases"
-            " or users"
+            f"rule {number} of pgbouncer_hba would let anyone in as {user!r} of {name}; have it name"
+            " other databases or users"
             for name, user in admins
             if {"all", user} & set(map(str, rule["users"]))
         ]

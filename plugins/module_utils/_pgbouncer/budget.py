@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The connection budget: how many server connections PgBouncer may open, and how many PostgreSQL has for it.
 
-Pure. The rules are those of PgBouncer's ``launch_new_connection`` (``src/objects.c``) and of ``pool_pool_size``,
-``pool_res_pool_size``, ``database_max_connections`` and ``user_max_connections`` (``src/server.c``): a pool is a pair
-of database and user; what the user has goes before what the database has, and that before the default; a pool of 0 has
-no limit; a cap of 0 is none. A request to cancel a query may exceed its pool, but takes none of PostgreSQL's
-``max_connections`` (``ProcessStartupPacket`` ends before a process of PostgreSQL gets its slot).
+Pure. The rules are those of PgBouncer's ``launch_new_connection`` (``src/objects.c``) and of
+``pool_pool_size``, ``pool_res_pool_size``, ``database_max_connections`` and ``user_max_connections``
+(``src/server.c``): a pool is a pair of database and user; what the user has goes before what the database
+has, and that before the default; a pool of 0 has no limit; a cap of 0 is none. A request to cancel a query
+may exceed its pool, but takes none of PostgreSQL's ``max_connections`` (``ProcessStartupPacket`` ends before
+a process of PostgreSQL gets its slot).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Server(NamedTuple):
 class Budget(NamedTuple):
     """What is needed and granted, None for no limit, and the sums in words.
 
-    ``max_db_connections`` is the cap of each database that has none of its own. ``descriptors`` is the number of
-    server connections that file descriptors have to be there for.
+    ``max_db_connections`` is the cap of each database that has none of its own. ``descriptors`` is the number
+    of server connections that file descriptors have to be there for.
     """
 
     needed: int | None
@@ -59,7 +60,7 @@ class _Pools(NamedTuple):
     """Pools of one database that are alike. ``size`` is None for no limit."""
 
     users: _Users
-    count: int
+    number: int
     size: int | None
     reserve: int
 
@@ -80,22 +81,25 @@ def reckon(
     limits: Mapping[str, Any],
     server: Mapping[str, Any],
     lookup: Mapping[str, Any] | None = None,
+    *,
     processes: int = 1,
 ) -> Budget:
     """Return the connection budget.
 
     Args:
         databases: with ``name``, ``host``, ``port`` and PgBouncer's options.
-        users: with ``name``, PgBouncer's options and ``databases``, the names of those they come to; without it they
-            come to all.
-        limits: ``pool_size``, ``reserve_pool_size``, ``max_db_connections`` and ``max_user_connections``, for whatever
-            has none of its own.
-        server: ``host`` and ``port`` of the PostgreSQL whose limits are known, its ``max_connections``, those that it
-            has ``reserved``, and what ``others`` take.
-        lookup: with auth_query, which lets in users that are not known here: ``user``, who looks them up, ``database``,
-            the one that this is done in, empty for each client's own, and ``connections``, the cap of that user. Where
-            ``max_db_connections`` is 0, each database gets an equal share of what is left.
-        processes: number of PgBouncer processes that the limits are divided among. Each gets at least 1 of a limit.
+        users: with ``name``, PgBouncer's options and ``databases``, the names of those they come to; without
+            it they come to all.
+        limits: ``pool_size``, ``reserve_pool_size``, ``max_db_connections`` and ``max_user_connections``, for
+            whatever has none of its own.
+        server: ``host`` and ``port`` of the PostgreSQL whose limits are known, its ``max_connections``, those
+            that it has ``reserved``, and what ``others`` take.
+        lookup: with auth_query, which lets in users that are not known here: ``user``, who looks them up,
+            ``database``, the one that this is done in, empty for each client's own, and ``connections``, the
+            cap of that user. Where ``max_db_connections`` is 0, each database gets an equal share of what is
+            left.
+        processes: number of PgBouncer processes that the limits are divided among. Each gets at least 1 of a
+            limit.
     """
     known = [*users]
     if lookup:
@@ -189,8 +193,8 @@ def _sum(
 ) -> tuple[int | None, str]:
     """Return what one server's databases need, None for no limit, and the sum in words.
 
-    It is reckoned twice, by database and by user, since caps of both kinds hold at once. Neither can be exceeded, so
-    the lower one counts.
+    It is reckoned twice, by database and by user, since caps of both kinds hold at once. Neither can be
+    exceeded, so the lower one counts.
     """
     by_database: list[tuple[int | None, str]] = []
     by_user: dict[int, list[_Pools]] = {}
@@ -201,9 +205,7 @@ def _sum(
         here = _users_of(database, groups, named)
         pools = [_pools(database, group, count, limits, processes) for group, count in here]
         open_to_all = (
-            bool(lookup)
-            and not database.get("user")
-            and database["name"] != (lookup or {}).get("database")
+            bool(lookup) and not database.get("user") and database["name"] != (lookup or {}).get("database")
         )
         unknown = unknown or open_to_all
         if database["name"] == "*":
@@ -214,9 +216,7 @@ def _sum(
             members.setdefault(id(pool.users), pool.users)
             by_user.setdefault(id(pool.users), []).append(pool)
     one = _total(by_database)
-    lines = [
-        _user_sum(members[key], pools, limits, processes) for key, pools in by_user.items()
-    ]
+    lines = [_user_sum(members[key], pools, limits, processes) for key, pools in by_user.items()]
     if unknown:
         lines.append((None, "users that auth_query finds have no limit together"))
     other = _total(lines)
@@ -230,7 +230,7 @@ def _users_of(
     groups: Sequence[tuple[_Users, tuple[str, ...] | None]],
     named: Mapping[str, _Users],
 ) -> list[tuple[_Users, int]]:
-    """Return who has pools of a database, and how many of them: all of its users, or the one that it logs in as."""
+    """Return who has pools of a database, and how many: its users, or the one that it logs in as."""
     forced = str(database.get("user") or "")
     if forced:
         return [(named.get(forced, _Users([forced], None, None, 0)), 1)]
@@ -266,7 +266,7 @@ def _database_sum(
     for pool in pools:
         cap = _cap(pool.users.cap or limits["max_user_connections"], processes)
         each = _least(pool.each, cap)
-        parts.append((None if each is None else pool.count * each, _pool_words(pool, cap)))
+        parts.append((None if each is None else pool.number * each, _pool_words(pool, cap)))
     if open_to_all:
         parts.append((None, "all that auth_query finds"))
     total = _total(parts)
@@ -284,7 +284,7 @@ def _user_sum(
     """Return what users who have all the same need, and the sum in words."""
     cap = _cap(users.cap or limits["max_user_connections"], processes)
     each = _total([(pool.each, "") for pool in pools])
-    count = max(pool.count for pool in pools)
+    count = max(pool.number for pool in pools)
     least = _least(each, cap)
     total = None if least is None else count * least
     words = f"{_names(users.names, count)} in {len(pools)} database{'s' * (len(pools) > 1)}: "
@@ -301,7 +301,7 @@ def _pool_words(pool: _Pools, cap: int | None) -> str:
         size = f"({pool.size} + {pool.reserve} in reserve)" if pool.reserve else f"{pool.size}"
     if cap is not None and _least(pool.each, cap) == cap != pool.each:
         size = f"{cap} (max_user_connections)"
-    return f"{_names(pool.users.names, pool.count)} x {size}"
+    return f"{_names(pool.users.names, pool.number)} x {size}"
 
 
 def _names(names: Sequence[str], count: int) -> str:

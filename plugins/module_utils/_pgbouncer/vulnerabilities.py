@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Known vulnerabilities of PgBouncer, and whether a version and a configuration have them. Pure.
 
-Sources: https://www.pgbouncer.org/changelog.html and the CVE records for upstream; the changelogs of Debian's packages
-for what was brought back to older versions. Ubuntu's and PGDG's packages count by their upstream version: none of
-them is known to have a fix without it.
+Sources: https://www.pgbouncer.org/changelog.html and the CVE records for upstream; the changelogs of Debian's
+packages for what was brought back to older versions. Ubuntu's and PGDG's packages count by their upstream
+version: none of them is known to have a fix without it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SAFE_PACKET = 2**30
 class Configuration(NamedTuple):
     """What a vulnerability may depend on.
 
-    ``settings`` and ``databases`` are PgBouncer's; ``rules`` those of its HBA file; ``own_query`` says whether
-    auth_query is the role's, which honours VALID UNTIL and names everything with its schema.
+    ``settings`` and ``databases`` are PgBouncer's; ``rules`` those of its HBA file; ``own_query`` says
+    whether auth_query is the role's, which honours VALID UNTIL and names everything with its schema.
     """
 
     settings: Mapping[str, Any]
@@ -85,7 +85,8 @@ def _looks_up(config: Configuration) -> bool:
 
 def _default_query(config: Configuration) -> bool:
     return _looks_up(config) and any(
-        not one.get("auth_query", config.settings.get("auth_query")) for one in (config.settings, *config.databases)
+        not one.get("auth_query", config.settings.get("auth_query"))
+        for one in (config.settings, *config.databases)
     )
 
 
@@ -114,7 +115,7 @@ KNOWN = (
         "1.16.1",
         ("1.15.0-1+deb11u1",),
         _cert,
-        "whoever sits between client and PgBouncer can put SQL before the client's own, in spite of certificates",
+        "whoever sits between client and PgBouncer can put in SQL, in spite of certificates",
         "leave the method cert",
     ),
     Vulnerability(
@@ -123,7 +124,7 @@ KNOWN = (
         "1.24.1",
         ("1.18.0-1+deb12u1",),
         _default_query,
-        "a password that has expired in PostgreSQL still lets in, for PgBouncer's own auth_query does not look",
+        "a password that has expired still lets in, for PgBouncer's own auth_query does not look",
         "use pgbouncer_auth_query, whose function does",
     ),
     Vulnerability(
@@ -272,9 +273,10 @@ def refusal(package: str, config: Configuration, accepted: Iterable[str] = ()) -
     newest = max(found, key=lambda known: _key(known.fixed)).fixed
     all_of_them = ", ".join(known.name for known in found)
     return (
-        f"PgBouncer {package} has {told}. Install {newest} or newer (postgres_source: pgdg has new ones), or a package of"
-        f" the distribution that has the fix. To live with it, judge who reaches the port, and name what you accept:"
-        f" pgbouncer_accept_cves: [{all_of_them}]"
+        f"PgBouncer {package} has {told}."
+        f" Install {newest} or newer (postgres_source: pgdg has new ones), or a"
+        " package of the distribution that has the fix. To live with it, judge who reaches the port, and name"
+        f" what you accept: pgbouncer_accept_cves: [{all_of_them}]"
     )
 
 
@@ -286,7 +288,8 @@ def compare(one: str, other: str) -> int:
     """Return a negative number, 0 or a positive one, as one version of a package is older, the same or newer.
 
     The rules are Debian's (deb-version(7)): epoch, upstream version and revision in turn; in each, runs of
-    non-digits and of digits by turns; letters sort before other characters, ``~`` before everything, the end too.
+    non-digits and of digits by turns; letters sort before other characters, ``~`` before everything, the end
+    too.
     """
     for first, second in zip(_parts(one), _parts(other), strict=True):
         result = _compare_part(first, second)

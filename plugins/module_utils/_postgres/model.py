@@ -196,8 +196,9 @@ def hba_rules(
 ) -> list[dict[str, Any]]:
     """Return all rules, in the order in which they are tried.
 
-    First the superuser, the monitoring user and who looks up users for PgBouncer, by peer, so that no other rule locks out who mends it; then
-    the given rules, so that they can narrow what follows; then each user's own databases.
+    First the superuser, the monitoring user and who looks up users for PgBouncer, by peer, so that no other
+    rule locks out who mends it; then the given rules, so that they can narrow what follows; then each user's
+    own databases.
 
     Args:
         users: with ``name`` and ``databases``; those whose ``state`` is absent are not let in.

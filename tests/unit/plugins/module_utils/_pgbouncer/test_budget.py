@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,16 +12,21 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
 LIMITS = {"pool_size": 20, "reserve_pool_size": 0, "max_db_connections": 0, "max_user_connections": 0}
 SERVER = {"host": "/run/postgresql", "port": 5432, "max_connections": 100, "reserved": 3, "others": 5}
 LOOKUP = {"user": "lookup", "database": "pgbouncer_auth", "connections": 4}
-AUTH = {"name": "pgbouncer_auth", "dbname": "postgres", "max_db_connections": 4, "pool_size": 4}
+AUTH: dict[str, Any] = {
+    "name": "pgbouncer_auth",
+    "dbname": "postgres",
+    "max_db_connections": 4,
+    "pool_size": 4,
+}
 
 
 def reckon(
-    databases: list[dict[str, Any]],
-    users: list[dict[str, Any]],
+    databases: Sequence[Any],
+    users: Sequence[Any],
     *,
     lookup: dict[str, Any] | None = None,
     processes: int = 1,
-    **limits: int,
+    **limits: Any,
 ) -> budget.Budget:
     return budget.reckon(
         [{"host": "/run/postgresql", "port": 5432, **database} for database in databases],
@@ -28,7 +34,7 @@ def reckon(
         {**LIMITS, **limits},
         SERVER,
         lookup,
-        processes,
+        processes=processes,
     )
 
 
@@ -38,7 +44,13 @@ def reckon(
         # Pools are pairs of database and user.
         ([{"name": "d"}], [{"name": "u"}], {}, 20, "d: u x 20 = 20;"),
         ([{"name": "d"}], [{"name": "u"}, {"name": "v"}], {}, 40, "d: 2 users x 20 = 40;"),
-        ([{"name": "d"}, {"name": "e"}], [{"name": "u"}], {}, 40, "d: u x 20 = 20; e: u x 20 = 20; together 40"),
+        (
+            [{"name": "d"}, {"name": "e"}],
+            [{"name": "u"}],
+            {},
+            40,
+            "d: u x 20 = 20; e: u x 20 = 20; together 40",
+        ),
         (
             [{"name": "d"}, {"name": "e"}],
             [{"name": "u", "databases": ["d"]}, {"name": "v", "databases": ["e"]}],
@@ -50,7 +62,13 @@ def reckon(
         ([], [], {}, 0, "no database is on it"),
         # Reserves.
         ([{"name": "d"}], [{"name": "u"}], {"reserve_pool_size": 5}, 25, "d: u x (20 + 5 in reserve) = 25"),
-        ([{"name": "d", "reserve_pool_size": 1}], [{"name": "u"}], {"reserve_pool_size": 5}, 21, "(20 + 1 in"),
+        (
+            [{"name": "d", "reserve_pool_size": 1}],
+            [{"name": "u"}],
+            {"reserve_pool_size": 5},
+            21,
+            "(20 + 1 in",
+        ),
         ([{"name": "d", "reserve_pool": 1}], [{"name": "u"}], {}, 21, "(20 + 1 in"),
         ([{"name": "d", "reserve_pool_size": 1}], [{"name": "u", "reserve_pool_size": 0}], {}, 20, "u x 20"),
         # What the user has goes before what the database has.
@@ -58,7 +76,13 @@ def reckon(
         ([{"name": "d", "pool_size": 7}], [{"name": "u", "pool_size": 3}, {"name": "v"}], {}, 10, "v x 7"),
         ([{"name": "d", "pool_size": "7"}], [{"name": "u", "pool_size": "3"}], {"pool_size": 1}, 3, "u x 3"),
         # Caps of databases.
-        ([{"name": "d"}], [{"name": "u"}], {"max_db_connections": 15}, 15, "capped by max_db_connections at 15"),
+        (
+            [{"name": "d"}],
+            [{"name": "u"}],
+            {"max_db_connections": 15},
+            15,
+            "capped by max_db_connections at 15",
+        ),
         ([{"name": "d"}], [{"name": "u"}], {"max_db_connections": 90}, 20, "u x 20 = 20;"),
         (
             [{"name": "d", "max_db_connections": 5}, {"name": "e"}],
@@ -68,7 +92,13 @@ def reckon(
             "together 20",
         ),
         # Caps of users.
-        ([{"name": "d"}], [{"name": "u", "max_user_connections": 3}], {}, 3, "u x 3 (max_user_connections) = 3"),
+        (
+            [{"name": "d"}],
+            [{"name": "u", "max_user_connections": 3}],
+            {},
+            3,
+            "u x 3 (max_user_connections) = 3",
+        ),
         (
             [{"name": "d"}, {"name": "e"}, {"name": "f"}],
             [{"name": "u", "max_user_connections": 30}],
@@ -83,7 +113,13 @@ def reckon(
             50,
             "2 users in 2 databases: 2 x 25, capped by max_user_connections, = 50",
         ),
-        ([{"name": "d"}], [{"name": "u", "max_user_connections": 9}], {"max_user_connections": 5}, 9, "u x 9"),
+        (
+            [{"name": "d"}],
+            [{"name": "u", "max_user_connections": 9}],
+            {"max_user_connections": 5},
+            9,
+            "u x 9",
+        ),
         # Both at once: the lower sum is the one that can't be exceeded.
         (
             [{"name": "d", "max_db_connections": 8}, {"name": "e"}],
@@ -114,7 +150,7 @@ def reckon(
 def test_sums(
     databases: list[dict[str, Any]],
     users: list[dict[str, Any]],
-    limits: dict[str, int],
+    limits: dict[str, Any],
     needed: int | None,
     words: str,
 ) -> None:
@@ -199,7 +235,10 @@ def test_users_without_a_cap_can_not_be_summed() -> None:
     databases = [{"name": "*"}]
     found = reckon(databases, [{"name": "u", "max_user_connections": 1}], lookup=LOOKUP)
     assert (found.needed, found.fits) == (None, False)
-    assert "any other database: u x 1 (max_user_connections) + all that auth_query finds = no limit" in found.arithmetic
+    assert (
+        "any other database: u x 1 (max_user_connections) + all that auth_query finds = no limit"
+        in found.arithmetic
+    )
 
 
 def test_one_user_for_all_clients_needs_no_cap() -> None:
@@ -216,7 +255,9 @@ def test_long_sums_are_cut() -> None:
 
 def test_many_users_take_no_time() -> None:
     began = time.monotonic()
-    users = [{"name": f"u{number}", "databases": [f"d{number % 50}"], "pool_size": 1} for number in range(10000)]
+    users = [
+        {"name": f"u{number}", "databases": [f"d{number % 50}"], "pool_size": 1} for number in range(10000)
+    ]
     found = reckon([{"name": f"d{number}"} for number in range(50)], users)
     assert found.needed == 10000
     assert time.monotonic() - began < 5

@@ -50,7 +50,8 @@ def names(version: str, **given: Any) -> list[str]:
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(VERSIONS, 2)))
 def test_versions_compare_as_dpkg_says(one: str, other: str) -> None:
     said = {
-        operator: subprocess.run(["dpkg", "--compare-versions", one, operator, other], check=False).returncode == 0
+        operator: subprocess.run(["dpkg", "--compare-versions", one, operator, other], check=False).returncode
+        == 0
         for operator in ("lt", "eq", "gt")
     }
     result = vulnerabilities.compare(one, other)
@@ -124,7 +125,9 @@ def test_what_a_version_has(version: str, given: dict[str, Any], expected: list[
 def test_a_refusal_says_what_it_means_and_what_to_do() -> None:
     config = Configuration({**SCRAM, "ignore_startup_parameters": ["extra_float_digits"]}, LOCAL)
     said = vulnerabilities.refusal("1.24.1-1+deb13u2", config)
-    assert said.startswith("PgBouncer 1.24.1-1+deb13u2 has CVE-2026-19888 (anyone who reaches the port can crash")
+    assert said.startswith(
+        "PgBouncer 1.24.1-1+deb13u2 has CVE-2026-19888 (anyone who reaches the port can crash"
+    )
     assert "fixed in 1.26.0" in said
     assert "Install 1.26.1 or newer" in said
     assert "without a new version: name options among" in said
