@@ -21,14 +21,10 @@ def pgbouncer_budget(
     limits: Mapping[str, Any],
     server: Mapping[str, Any],
     lookup: Mapping[str, Any] | None = None,
-    *,
-    processes: int = 1,
 ) -> dict[str, Any]:
     """Return the connection budget; see the model for the inputs. Numbers given as text count as numbers."""
     try:
-        return budget.reckon(
-            databases, users, limits, server, lookup or None, processes=int(processes)
-        )._asdict()
+        return budget.reckon(databases, users, limits, server, lookup or None)._asdict()
     except ValueError as exc:
         raise AnsibleFilterError(f"Failed to reckon the connection budget: {exc}") from exc
 

@@ -122,7 +122,6 @@ proved:
   sample: true
 """
 
-import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -184,14 +183,8 @@ def _prove(module: AnsibleModule, text: str) -> bool:
             files={"auth_hba_file": text},
         )
     except ProofError as error:
-        lines = text.splitlines()
-        numbers = sorted(
-            {int(number) for number in re.findall(r"line #?(\d+)", str(error))} & {*range(1, len(lines) + 1)}
-        )
-        where = ", ".join(f"line {number} ({lines[number - 1]})" for number in numbers)
-        raise ProofError(
-            f"Failed to prove {params['path']}: {where or 'PgBouncer does not start'}; {error}"
-        ) from error
+        said = str(error).removeprefix("Failed to prove the PgBouncer configuration: ")
+        raise ProofError(f"Failed to prove {params['path']}: {access.where(said, text)}{said}") from error
     return True
 
 

@@ -30,6 +30,8 @@ Unchanged = Callable[[Run], bool]
         ({"pgbouncer_default_pool_size": 98}, "x 98 = 98; together 196"),
         ({"pooled_max_connections": 20}, "20 - 3 reserved - 5 for others = 12"),
         ({"pooled_auth_type": "plain"}, "must be one of"),
+        ({"pgbouncer_auth_type": "hba"}, "pgbouncer_hba has no rule: nobody would be let in"),
+        ({"pgbouncer_accept_cves": []}, "CVE-2026-107350 (who knows the password of one user"),
     ],
     ids=str,
 )

@@ -119,6 +119,14 @@ def _address_problems(address: str) -> list[str]:
     return []
 
 
+def where(complaint: str, text: str) -> str:
+    """Return the lines of the HBA file that PgBouncer complains of, to put before the complaint."""
+    lines = text.splitlines()
+    numbers = sorted({int(number) for number in re.findall(r"hba (?:config )?line (\d+)", complaint)})
+    found = [f"line {number} ({lines[number - 1]})" for number in numbers if 0 < number <= len(lines)]
+    return f"{', '.join(found)}: " if found else ""
+
+
 def problems(access: Access) -> list[str]:
     """Return what is wrong with how clients prove who they are, a clause each."""
     method = str(access.settings.get("auth_type") or "md5")

@@ -81,8 +81,6 @@ def reckon(
     limits: Mapping[str, Any],
     server: Mapping[str, Any],
     lookup: Mapping[str, Any] | None = None,
-    *,
-    processes: int = 1,
 ) -> Budget:
     """Return the connection budget.
 
@@ -98,8 +96,6 @@ def reckon(
             ``database``, the one that this is done in, empty for each client's own, and ``connections``, the
             cap of that user. Where ``max_db_connections`` is 0, each database gets an equal share of what is
             left.
-        processes: number of PgBouncer processes that the limits are divided among. Each gets at least 1 of a
-            limit.
     """
     known = [*users]
     if lookup:
@@ -113,12 +109,12 @@ def reckon(
     limit = {name: int(value or 0) for name, value in limits.items()}
     derived = False
     if lookup and not limit["max_db_connections"]:
-        limit["max_db_connections"] = _share(databases, server, lookup, granted)
+        limit["max_db_connections"] = _share(databases, server, granted)
         derived = bool(limit["max_db_connections"])
     groups = _grouped(known)
     servers = []
     for place, there in _by_server(databases, server).items():
-        needed, arithmetic = _sum(there, groups, limit, lookup, processes)
+        needed, arithmetic = _sum(there, groups, limit, lookup)
         servers.append(Server(place or "PostgreSQL", not place, needed, arithmetic))
     own = next((one for one in servers if one.own), Server("PostgreSQL", True, 0, "no database is on it"))
     return Budget(
@@ -141,12 +137,9 @@ def _share(
     databases: Sequence[Mapping[str, Any]], server: Mapping[str, Any], lookup: Mapping[str, Any], granted: int
 ) -> int:
     """Return the cap that each database without one gets, so that all of them fit."""
-    own = _by_server(databases, server).get("", [])
-    served = [database for database in own if database["name"] != lookup["database"]]
-    free = [database for database in served if not int(database.get("max_db_connections") or 0)]
-    taken = sum(int(database.get("max_db_connections") or 0) for database in served)
-    left = granted - taken - (int(lookup["connections"]) if lookup["database"] else 0)
-    return max(left // len(free), 0) if free else 0
+    caps = [int(one.get("max_db_connections") or 0) for one in _by_server(databases, server).get("", [])]
+    free = caps.count(0)
+    return max((granted - sum(caps)) // free, 0) if free else 0
 
 
 def _by_server(
@@ -189,7 +182,6 @@ def _sum(
     groups: Sequence[tuple[_Users, tuple[str, ...] | None]],
     limits: Mapping[str, int],
     lookup: Mapping[str, Any] | None,
-    processes: int,
 ) -> tuple[int | None, str]:
     """Return what one server's databases need, None for no limit, and the sum in words.
 
@@ -203,7 +195,7 @@ def _sum(
     unknown = False
     for database in databases:
         here = _users_of(database, groups, named)
-        pools = [_pools(database, group, count, limits, processes) for group, count in here]
+        pools = [_pools(database, group, count, limits) for group, count in here]
         open_to_all = (
             bool(lookup) and not database.get("user") and database["name"] != (lookup or {}).get("database")
         )
@@ -211,12 +203,12 @@ def _sum(
         if database["name"] == "*":
             # Each name that a client thinks of is a database with pools of its own.
             pools = [pool._replace(size=None) for pool in pools]
-        by_database.append(_database_sum(database, pools, limits, open_to_all, processes))
+        by_database.append(_database_sum(database, pools, limits, open_to_all))
         for pool in pools:
             members.setdefault(id(pool.users), pool.users)
             by_user.setdefault(id(pool.users), []).append(pool)
     one = _total(by_database)
-    lines = [_user_sum(members[key], pools, limits, processes) for key, pools in by_user.items()]
+    lines = [_user_sum(members[key], pools, limits) for key, pools in by_user.items()]
     if unknown:
         lines.append((None, "users that auth_query finds have no limit together"))
     other = _total(lines)
@@ -238,9 +230,7 @@ def _users_of(
     return [(group, len(group.names)) for group, only in groups if only is None or name in only]
 
 
-def _pools(
-    database: Mapping[str, Any], users: _Users, count: int, limits: Mapping[str, int], processes: int
-) -> _Pools:
+def _pools(database: Mapping[str, Any], users: _Users, count: int, limits: Mapping[str, int]) -> _Pools:
     """Return the pools that users have of a database."""
     sizes = (users.pool_size, _number(database.get("pool_size")), limits["pool_size"])
     reserve = database.get("reserve_pool_size", database.get("reserve_pool"))
@@ -249,7 +239,7 @@ def _pools(
     return _Pools(
         users,
         count,
-        max(size, processes) if size else None,
+        size or None,
         next(value for value in reserves if value is not None),
     )
 
@@ -259,12 +249,11 @@ def _database_sum(
     pools: Sequence[_Pools],
     limits: Mapping[str, int],
     open_to_all: bool,
-    processes: int,
 ) -> tuple[int | None, str]:
     """Return what a database needs, and the sum in words."""
     parts: list[tuple[int | None, str]] = []
     for pool in pools:
-        cap = _cap(pool.users.cap or limits["max_user_connections"], processes)
+        cap = pool.users.cap or limits["max_user_connections"] or None
         each = _least(pool.each, cap)
         parts.append((None if each is None else pool.number * each, _pool_words(pool, cap)))
     if open_to_all:
@@ -272,17 +261,15 @@ def _database_sum(
     total = _total(parts)
     name = "any other database" if database["name"] == "*" else str(database["name"])
     words = f"{name}: {' + '.join(text for _value, text in parts) or 'no user'}"
-    cap = _cap(int(database.get("max_db_connections") or 0) or limits["max_db_connections"], processes)
+    cap = int(database.get("max_db_connections") or 0) or limits["max_db_connections"] or None
     if database["name"] == "*" or cap is None or (total is not None and total <= cap):
         return total, f"{words} = {_shown(total)}"
     return cap, f"{words}, capped by max_db_connections at {cap}"
 
 
-def _user_sum(
-    users: _Users, pools: Sequence[_Pools], limits: Mapping[str, int], processes: int
-) -> tuple[int | None, str]:
+def _user_sum(users: _Users, pools: Sequence[_Pools], limits: Mapping[str, int]) -> tuple[int | None, str]:
     """Return what users who have all the same need, and the sum in words."""
-    cap = _cap(users.cap or limits["max_user_connections"], processes)
+    cap = users.cap or limits["max_user_connections"] or None
     each = _total([(pool.each, "") for pool in pools])
     count = max(pool.number for pool in pools)
     least = _least(each, cap)
@@ -335,7 +322,3 @@ def _total(parts: Iterable[tuple[int | None, str]]) -> int | None:
 
 def _least(one: int | None, other: int | None) -> int | None:
     return min((value for value in (one, other) if value is not None), default=None)
-
-
-def _cap(value: int, processes: int) -> int | None:
-    return max(value, processes) if value else None

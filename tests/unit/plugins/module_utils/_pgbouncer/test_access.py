@@ -138,3 +138,11 @@ def test_how_clients_prove_who_they_are(given: dict[str, Any], said: str) -> Non
     found = problems(**given)
     assert len(found) == bool(said)
     assert said in "".join(found)
+
+
+def test_a_complaint_is_told_with_its_line() -> None:
+    text = access.hba_file("header", [RULE, {**RULE, "method": "reject"}])
+    said = "hba line 3: unsupported method, could not parse hba config line 3; correct that line"
+    assert access.where(said, text) == 'line 3 (host  "d"  "u"  10.0.0.0/8  reject): '
+    assert access.where("it did not answer", text) == ""
+    assert access.where("hba line 9: unknown type", text) == ""

@@ -25,7 +25,6 @@ def reckon(
     users: Sequence[Any],
     *,
     lookup: dict[str, Any] | None = None,
-    processes: int = 1,
     **limits: Any,
 ) -> budget.Budget:
     return budget.reckon(
@@ -34,7 +33,6 @@ def reckon(
         {**LIMITS, **limits},
         SERVER,
         lookup,
-        processes=processes,
     )
 
 
@@ -168,14 +166,6 @@ def test_it_is_compared_with_what_postgresql_leaves() -> None:
     assert over.arithmetic == "d: u x 93 = 93; PostgreSQL grants 100 - 3 reserved - 5 for others = 92"
 
 
-def test_every_process_has_at_least_one_of_a_limit() -> None:
-    users = [{"name": "u"}, {"name": "v"}]
-    assert reckon([{"name": "d"}], users, pool_size=2, processes=3).needed == 6
-    assert reckon([{"name": "d"}], users, pool_size=20, processes=3).needed == 40
-    assert reckon([{"name": "d"}], users, max_db_connections=2, processes=3).needed == 3
-    assert reckon([{"name": "d"}], users, max_user_connections=2, processes=3).needed == 6
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "", "::1", "/run/postgresql", None])
 def test_other_servers_have_budgets_of_their_own(host: str | None) -> None:
     databases = [
@@ -214,11 +204,11 @@ def test_a_server_elsewhere_is_known_by_its_address() -> None:
 
 def test_users_that_are_looked_up_get_what_is_left() -> None:
     found = reckon([{"name": "d"}, {"name": "e"}, AUTH], [{"name": "u"}], lookup=LOOKUP)
-    assert (found.max_db_connections, found.derived) == (44, True)  # (92 - 4) / 2
-    assert found.needed == 44 + 44 + 4
+    assert (found.max_db_connections, found.derived) == (42, True)  # (92 - 8) / 2
+    assert found.needed == 42 + 42 + 8
     assert found.fits
-    assert "d: u x 20 + all that auth_query finds, capped by max_db_connections at 44" in found.arithmetic
-    assert "pgbouncer_auth: u x 4 + lookup x 4, capped by max_db_connections at 4" in found.arithmetic
+    assert "d: u x 20 + all that auth_query finds, capped by max_db_connections at 42" in found.arithmetic
+    assert "pgbouncer_auth: u x 4 + lookup x 4 = 8" in found.arithmetic
 
 
 def test_a_cap_that_is_given_counts() -> None:
@@ -226,7 +216,7 @@ def test_a_cap_that_is_given_counts() -> None:
     assert (found.max_db_connections, found.derived) == (50, False)
     assert (found.needed, found.fits) == (104, False)
     databases = [{"name": "d", "max_db_connections": 10}, {"name": "e"}, AUTH]
-    assert reckon(databases, [], lookup=LOOKUP).max_db_connections == 78
+    assert reckon(databases, [], lookup=LOOKUP).max_db_connections == 74
 
 
 def test_users_without_a_cap_can_not_be_summed() -> None:

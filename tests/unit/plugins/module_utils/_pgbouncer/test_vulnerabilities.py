@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +143,14 @@ def test_what_is_accepted_is_not_refused() -> None:
 
 def test_what_is_accepted_has_to_be_known() -> None:
     assert vulnerabilities.unknown_names(["CVE-2026-6664", "CVE-2026-66640"]) == ["CVE-2026-66640"]
+
+
+def test_the_documentation_has_all_of_them() -> None:
+    text = (Path(__file__).parents[5] / "docs/pgbouncer.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| CVE-")]
+    for known in vulnerabilities.KNOWN:
+        number = known.name.rsplit("-", 1)[1]
+        row = next(line for line in rows if number in line.split("|")[1])
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        assert (cells[1], cells[2]) == (known.since.removesuffix(".0") or "all", known.fixed)
+        assert cells[3] == ", ".join(known.backports)

@@ -121,6 +121,11 @@ def test_nobody_locks_out_the_superuser_and_given_rules_narrow_the_users() -> No
     assert rules(monitoring_user="", rules=[], users=[]) == ['local  all  "postgres"  peer']
 
 
+def test_who_looks_up_users_comes_in_by_a_map() -> None:
+    line = 'local  all  "pgbouncer_auth"  peer  map=pooled_lookup'
+    assert line in rules(lookup_user="pgbouncer_auth")[:3]
+
+
 def test_maps_as_the_file_has_them() -> None:
     maps = [{"map": "m", "system": "root", "user": "u"}, {"map": "m", "system": "/^(.*)$", "user": "+staff"}]
     assert model.ident_file("h", maps).splitlines()[2:] == [
