@@ -133,9 +133,7 @@ def reckon(
     )
 
 
-def _share(
-    databases: Sequence[Mapping[str, Any]], server: Mapping[str, Any], lookup: Mapping[str, Any], granted: int
-) -> int:
+def _share(databases: Sequence[Mapping[str, Any]], server: Mapping[str, Any], granted: int) -> int:
     """Return the cap that each database without one gets, so that all of them fit."""
     caps = [int(one.get("max_db_connections") or 0) for one in _by_server(databases, server).get("", [])]
     free = caps.count(0)
@@ -196,9 +194,7 @@ def _sum(
     for database in databases:
         here = _users_of(database, groups, named)
         pools = [_pools(database, group, count, limits) for group, count in here]
-        open_to_all = (
-            bool(lookup) and not database.get("user") and database["name"] != (lookup or {}).get("database")
-        )
+        open_to_all = bool(lookup) and not database.get("user")
         unknown = unknown or open_to_all
         if database["name"] == "*":
             # Each name that a client thinks of is a database with pools of its own.

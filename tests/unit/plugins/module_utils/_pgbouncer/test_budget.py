@@ -12,12 +12,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
 LIMITS = {"pool_size": 20, "reserve_pool_size": 0, "max_db_connections": 0, "max_user_connections": 0}
 SERVER = {"host": "/run/postgresql", "port": 5432, "max_connections": 100, "reserved": 3, "others": 5}
 LOOKUP = {"user": "lookup", "database": "pgbouncer_auth", "connections": 4}
-AUTH: dict[str, Any] = {
-    "name": "pgbouncer_auth",
-    "dbname": "postgres",
-    "max_db_connections": 4,
-    "pool_size": 4,
-}
+AUTH: dict[str, Any] = {"name": "pgbouncer_auth", "max_db_connections": 8, "pool_size": 4}
 
 
 def reckon(
@@ -208,13 +203,13 @@ def test_users_that_are_looked_up_get_what_is_left() -> None:
     assert found.needed == 42 + 42 + 8
     assert found.fits
     assert "d: u x 20 + all that auth_query finds, capped by max_db_connections at 42" in found.arithmetic
-    assert "pgbouncer_auth: u x 4 + lookup x 4 = 8" in found.arithmetic
+    assert "lookup x 4 + all that auth_query finds, capped by max_db_connections at 8" in found.arithmetic
 
 
 def test_a_cap_that_is_given_counts() -> None:
     found = reckon([{"name": "d"}, {"name": "e"}, AUTH], [], lookup=LOOKUP, max_db_connections=50)
     assert (found.max_db_connections, found.derived) == (50, False)
-    assert (found.needed, found.fits) == (104, False)
+    assert (found.needed, found.fits) == (108, False)
     databases = [{"name": "d", "max_db_connections": 10}, {"name": "e"}, AUTH]
     assert reckon(databases, [], lookup=LOOKUP).max_db_connections == 74
 
@@ -233,7 +228,7 @@ def test_users_without_a_cap_can_not_be_summed() -> None:
 
 def test_one_user_for_all_clients_needs_no_cap() -> None:
     found = reckon([{"name": "d", "user": "app"}, AUTH], [], lookup=LOOKUP)
-    assert found.needed == 24
+    assert found.needed == 28
 
 
 def test_long_sums_are_cut() -> None:
