@@ -68,64 +68,6 @@ def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) 
     return problems
 
 
-def user_grants(users: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return what each user is granted: each of their databases, and its schema public. Without passwords."""
-    return [
-        {"user": user["name"], "database": database, "type": kind, "objs": objs}
-        for user in users
-        for database in user["databases"]
-        for kind, objs in (("database", database), ("schema", "public"))
-    ]
-
-
-def userlist_entries(users: Iterable[Mapping[str, Any]], stored: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return PgBouncer's users with the verifier that PostgreSQL holds, where it holds one.
-
-    Args:
-        users: dictionaries with ``name`` and ``password`` or ``verifier``.
-        stored: PostgreSQL's verifier by user.
-    """
-    entries = []
-    for user in users:
-        verifier = user.get("verifier") or stored.get(user["name"])
-        entries.append(
-            {"name": user["name"], "verifier": verifier}
-            if verifier
-            else {"name": user["name"], "password": user["password"]}
-        )
-    return entries
-
-
-def pgbouncer_databases(
-    databases: Iterable[Mapping[str, Any]], server: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Return databases with the server that they are on, where they don't name their own.
-
-    Options that are None count as not given. A name of PostgreSQL's that is PgBouncer's as well is written
-    out; for ``*`` there is none, as it stands for all others.
-
-    Args:
-        databases: dictionaries with ``name`` and PgBouncer's options.
-        server: ``host`` and ``port``.
-    """
-    complete = []
-    for database in databases:
-        given = {name: value for name, value in database.items() if value is not None}
-        named = {} if given.get("name") == "*" else {"dbname": given.get("name")}
-        complete.append({**server, **named, **given})
-    return complete
-
-
-def pgbouncer_user_options(users: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the users who have options of PgBouncer's, without what is the userlist's and the role's."""
-    others = {"password", "verifier", "databases"}
-    options = [
-        {name: value for name, value in user.items() if name not in others and value is not None}
-        for user in users
-    ]
-    return [user for user in options if len(user) > 1]
-
-
 def password_verifier(
     password: str, name: str, current: str | None, encryption: str, iterations: int = scram.DEFAULT_ITERATIONS
 ) -> str:

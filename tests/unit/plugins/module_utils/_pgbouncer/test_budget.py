@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.pooled.postgres.plugins.filter.pgbouncer import pgbouncer_budget
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import budget
 
 LIMITS = {"pool_size": 20, "reserve_pool_size": 0, "max_db_connections": 0, "max_user_connections": 0}
@@ -246,3 +248,12 @@ def test_many_users_take_no_time() -> None:
     found = reckon([{"name": f"d{number}"} for number in range(50)], users)
     assert found.needed == 10000
     assert time.monotonic() - began < 5
+
+
+def test_numbers_may_be_text() -> None:
+    databases = [{"name": "d", "host": "", "pool_size": "3"}]
+    server = {**SERVER, "max_connections": "10", "reserved": "3", "others": "5"}
+    found = pgbouncer_budget(databases, [{"name": "u"}], {**LIMITS, "pool_size": "1"}, server)
+    assert (found["needed"], found["granted"]) == (3, 2)
+    with pytest.raises(AnsibleFilterError, match="Failed to reckon the connection budget: "):
+        pgbouncer_budget(databases, [], LIMITS, {**SERVER, "max_connections": "many"})

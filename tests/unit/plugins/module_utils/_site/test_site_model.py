@@ -66,22 +66,6 @@ def test_another_encryption_is_refused() -> None:
         model.password_verifier("secret", "u", None, "plain")
 
 
-def test_grants_tell_no_password() -> None:
-    assert model.user_grants([USER]) == [
-        {"user": "u", "database": "d", "type": "database", "objs": "d"},
-        {"user": "u", "database": "d", "type": "schema", "objs": "public"},
-    ]
-
-
-def test_postgresqls_verifier_goes_before_the_password() -> None:
-    users: list[dict[str, Any]] = [USER, {"name": "v", "verifier": "V"}, {"name": "w", "password": "x"}]
-    assert model.userlist_entries(users, {"u": "U"}) == [
-        {"name": "u", "verifier": "U"},
-        {"name": "v", "verifier": "V"},
-        {"name": "w", "password": "x"},
-    ]
-
-
 @pytest.mark.parametrize(("state", "healthy"), [("running", True), ("stopped", False), (None, False)])
 def test_status_is_healthy_only_where_all_runs(state: str | None, healthy: bool) -> None:
     units = {"postgresql@17-main.service": {"state": "running"}}

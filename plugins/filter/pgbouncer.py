@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters of the role pgbouncer: what it asks of its inputs, and of the installed version."""
+"""Filters of the role pgbouncer: its thinking, outside of Jinja."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import (
     access,
     budget,
+    catalogue,
+    inputs,
     vulnerabilities,
 )
+
+
+def pgbouncer_problems(
+    settings: dict[str, Any], databases: list[dict[str, Any]], users: list[dict[str, Any]]
+) -> str:
+    """Return what no PgBouncer that is known here would take, as clauses of a sentence; empty for nothing."""
+    return catalogue.summary(
+        [
+            *catalogue.setting_problems(settings),
+            *catalogue.database_problems(databases),
+            *catalogue.user_problems(users),
+        ]
+    )
 
 
 def pgbouncer_budget(
@@ -63,6 +78,10 @@ class FilterModule:
         return {
             "pgbouncer_access_problems": pgbouncer_access_problems,
             "pgbouncer_budget": pgbouncer_budget,
+            "pgbouncer_database_options": inputs.database_options,
+            "pgbouncer_problems": pgbouncer_problems,
             "pgbouncer_unknown_cves": vulnerabilities.unknown_names,
+            "pgbouncer_user_options": inputs.user_options,
             "pgbouncer_vulnerabilities": pgbouncer_vulnerabilities,
+            "userlist_entries": inputs.userlist_entries,
         }
