@@ -63,7 +63,7 @@ options:
   account:
     description: The system account that PgBouncer runs under.
     type: str
-    default: postgres
+    default: pgbouncer
   timeout:
     description: Most seconds that the proof may take.
     type: int
@@ -71,11 +71,11 @@ options:
   owner:
     description: The user that owns the file.
     type: str
-    default: postgres
+    default: pgbouncer
   group:
     description: The group that owns the file.
     type: str
-    default: postgres
+    default: pgbouncer
   mode:
     description: The permissions of the file, as octal number in quotes or in symbolic form.
     type: raw
@@ -203,10 +203,10 @@ def main() -> None:
             "rules": {"type": "list", "elements": "dict", "required": True, "options": rule},
             "header": {"type": "str", "default": "Managed by Ansible."},
             "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
-            "account": {"type": "str", "default": "postgres"},
+            "account": {"type": "str", "default": "pgbouncer"},
             "timeout": {"type": "int", "default": 20},
-            "owner": {"type": "str", "default": "postgres"},
-            "group": {"type": "str", "default": "postgres"},
+            "owner": {"type": "str", "default": "pgbouncer"},
+            "group": {"type": "str", "default": "pgbouncer"},
             "mode": {"type": "raw", "default": "0640"},
         },
         add_file_common_args=True,
