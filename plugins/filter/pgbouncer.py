@@ -4,23 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue, inputs
-
-
-def connection_budget(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Return ``needed``, ``granted`` and ``arithmetic``; see ``inputs`` for what they are reckoned from.
-
-    Numbers given as text, as ``-e`` gives them, count as numbers.
-    """
-    try:
-        whole = {name: int(value) for name, value in numbers.items()}
-    except (TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"Failed to reckon the connection budget: {error}") from error
-    return inputs.connection_budget(**whole)._asdict()
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import (
+    access,
+    budget,
+    catalogue,
+    inputs,
+    vulnerabilities,
+)
 
 
 def pgbouncer_problems(
@@ -36,16 +30,58 @@ def pgbouncer_problems(
     )
 
 
+def pgbouncer_budget(
+    databases: Sequence[Mapping[str, Any]],
+    users: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, Any],
+    server: Mapping[str, Any],
+    lookup: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the connection budget; see the model for the inputs. Numbers given as text count as numbers."""
+    try:
+        return budget.reckon(databases, users, limits, server, lookup or None)._asdict()
+    except ValueError as exc:
+        raise AnsibleFilterError(f"Failed to reckon the connection budget: {exc}") from exc
+
+
+def pgbouncer_access_problems(
+    settings: Mapping[str, Any],
+    rules: Sequence[Mapping[str, Any]],
+    users: Sequence[str],
+    *,
+    lookup: bool,
+    unsafe: bool,
+) -> list[str]:
+    """Return what is wrong with how clients prove who they are, a clause each; see the model."""
+    return access.problems(access.Access(settings, rules, users, lookup, unsafe))
+
+
+def pgbouncer_vulnerabilities(
+    package: str,
+    settings: Mapping[str, Any],
+    databases: Sequence[Mapping[str, Any]],
+    rules: Sequence[Mapping[str, Any]],
+    accepted: Sequence[str],
+    *,
+    own_query: bool,
+) -> str:
+    """Return what is wrong with a version of the package, as a sentence; empty for nothing. See the model."""
+    config = vulnerabilities.Configuration(settings, databases, rules, own_query)
+    return vulnerabilities.refusal(package, config, accepted)
+
+
 class FilterModule:
     """Filters of the role pgbouncer."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "connection_budget": connection_budget,
+            "pgbouncer_access_problems": pgbouncer_access_problems,
+            "pgbouncer_budget": pgbouncer_budget,
             "pgbouncer_database_options": inputs.database_options,
             "pgbouncer_problems": pgbouncer_problems,
+            "pgbouncer_unknown_cves": vulnerabilities.unknown_names,
             "pgbouncer_user_options": inputs.user_options,
-            "pool_count": inputs.pool_count,
+            "pgbouncer_vulnerabilities": pgbouncer_vulnerabilities,
             "userlist_entries": inputs.userlist_entries,
         }

@@ -10,7 +10,7 @@ version_added: 0.1.0
 description:
   - Writes PgBouncer's userlist (the file named by C(auth_file)) from passwords or ready verifiers.
   - The file is managed as a whole. Users that are not listed are removed, and so are comments.
-  - No password is written as plain text.
+  - No password is written as plain text, unless that is asked for.
   - PgBouncer reads the file again when it is reloaded (C(RELOAD) on its console, or SIGHUP).
 options:
   path:
@@ -45,6 +45,12 @@ options:
           - Either C(md5) and 32 lower-case hexadecimal digits, or C(SCRAM-SHA-256$) and what follows,
             whatever O(encryption) says.
         type: str
+      plain:
+        description:
+          - Whether O(users[].password) is written as it is. That is for a user that PgBouncer itself logs in
+            to PostgreSQL as, such as C(auth_user), where no client brings what SCRAM takes.
+        type: bool
+        default: false
   encryption:
     description: How passwords are stored.
     type: str
@@ -218,6 +224,7 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "password": {"type": "str", "no_log": True},
                     "verifier": {"type": "str", "no_log": True},
+                    "plain": {"type": "bool", "default": False},
                 },
             },
             "encryption": {"type": "str", "choices": ["scram-sha-256", "md5"], "default": "scram-sha-256"},

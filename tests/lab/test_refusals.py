@@ -26,8 +26,10 @@ Unchanged = Callable[[Run], bool]
             "a quote, a backslash or a control character",
         ),
         ({"pgbouncer_pool_mode": "sessions"}, "value of pgbouncer_pool_mode must be one of"),
-        ({"pgbouncer_default_pool_size": 98}, "2 pools x (98 + 0 in reserve) = 196"),
-        ({"pooled_max_connections": 20}, "20 - 3 reserved = 17"),
+        ({"pgbouncer_default_pool_size": 98}, "x 98 = 98; together 196"),
+        ({"pooled_max_connections": 20}, "20 - 3 reserved - 5 for others = 12"),
+        ({"pgbouncer_auth_type": "hba"}, "pgbouncer_hba has no rule: nobody would be let in"),
+        ({"pgbouncer_accept_cves": []}, "CVE-2026-107350 (who knows the password of one user"),
     ],
     ids=str,
 )

@@ -88,7 +88,15 @@ def version(binary: str) -> Version | None:
     return int(match[1]), int(match[2])
 
 
-def shown(text: str, *, binary: str, runs_as: Account, port: int, seconds: float) -> Shown:
+def shown(
+    text: str,
+    *,
+    binary: str,
+    runs_as: Account,
+    port: int,
+    seconds: float,
+    files: Mapping[str, str] | None = None,
+) -> Shown:
     """Start PgBouncer with a configuration and return what it shows.
 
     It runs in a directory of its own, which is gone afterwards, and listens nowhere but there. Files that the
@@ -100,13 +108,17 @@ def shown(text: str, *, binary: str, runs_as: Account, port: int, seconds: float
         runs_as: account that it runs under.
         port: what the configuration has as ``listen_port``, which names the socket.
         seconds: most that all of it may take.
+        files: texts of files that are yet to be written, by the setting that names them.
 
     Raises:
         ProofError: PgBouncer does not start with it, or complains of anything; the message is one sentence.
     """
     with _scratch(runs_as) as directory:
         file = directory / _FILE
-        _write(file, text + _overrides(directory), runs_as)
+        for name, content in (files or {}).items():
+            _write(directory / name, content, runs_as)
+        named = "".join(f"{name} = {directory / name}\n" for name in files or {})
+        _write(file, text + named + _overrides(directory), runs_as)
         with _running(binary, file, runs_as, seconds) as process:
             found, trouble = None, None
             try:

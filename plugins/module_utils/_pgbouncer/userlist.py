@@ -36,7 +36,7 @@ _PROBLEMS_SHOWN = 10
 
 
 class User(NamedTuple):
-    """A wanted user. ``secret`` is a verifier if ``ready``, else a password."""
+    """A wanted user. ``secret`` is written as it is if ``ready``, else it is a password."""
 
     name: str
     secret: str
@@ -54,8 +54,9 @@ class Changes(NamedTuple):
 def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
     """Return the users of a task, sorted by name.
 
-    ``users`` are dictionaries with the keys ``name``, ``password`` and ``verifier``; a value of None is one
-    that was not given. Raises InvalidInputError, which tells the first ten problems, if any can't be written.
+    ``users`` are dictionaries with the keys ``name``, ``password``, ``verifier`` and ``plain``; a value of
+    None is one that was not given. Raises InvalidInputError, which tells the first ten problems, if any can't
+    be written.
     """
     problems = []
     first_index: dict[str, int] = {}
@@ -72,7 +73,8 @@ def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
         problem = _secret_problem(password, verifier)
         if problem:
             problems.append(f"{label}: {problem}")
-        checked.append(User(name, password or verifier or "", ready=password is None))
+        ready = password is None or bool(given.get("plain"))
+        checked.append(User(name, password or verifier or "", ready))
     if problems:
         shown = "; ".join(problems[:_PROBLEMS_SHOWN])
         more = len(problems) - _PROBLEMS_SHOWN

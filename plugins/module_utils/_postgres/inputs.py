@@ -9,6 +9,9 @@ from typing import Any
 # The map by which the monitoring's account of the operating system becomes the monitoring user.
 MONITORING_MAP = "pooled_monitoring"
 
+# The map by which PgBouncer's account becomes the user that looks up others.
+LOOKUP_MAP = "pooled_lookup"
+
 _DATABASE_KEYS = ("name", "owner", "encoding", "lc_collate", "lc_ctype", "template", "connection_limit")
 
 
@@ -64,11 +67,13 @@ def hba_rules(
     method: str,
     monitoring_user: str,
     tls_required: bool = False,
+    lookup_user: str = "",
 ) -> list[dict[str, Any]]:
     """Return all rules, in the order in which they are tried.
 
-    First the superuser and the monitoring user, by peer, so that no other rule locks out who mends it; then
-    the given rules, so that they can narrow what follows; then each user's own databases.
+    First the superuser, the monitoring user and who looks up users for PgBouncer, by peer, so that no other
+    rule locks out who mends it; then the given rules, so that they can narrow what follows; then each user's
+    own databases.
 
     Args:
         users: with ``name`` and ``databases``; those whose ``state`` is absent are not let in.
@@ -76,14 +81,15 @@ def hba_rules(
         addresses: that the users may come in from, besides the Unix socket.
         method: that the users are asked by.
         monitoring_user: empty for none.
+        lookup_user: likewise.
         tls_required: refuse whoever comes over TCP without TLS, whatever other rules say.
     """
     peers: list[dict[str, Any]] = [
         {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer", "options": {}}
     ]
-    if monitoring_user:
-        options = {"map": MONITORING_MAP}
-        peers.append({**peers[0], "users": [monitoring_user], "options": options})
+    for user, name in ((monitoring_user, MONITORING_MAP), (lookup_user, LOOKUP_MAP)):
+        if user:
+            peers.append({**peers[0], "users": [user], "options": {"map": name}})
     if tls_required:
         # GSSAPI's encryption is no TLS, and is refused as well.
         plain = {"type": "hostnossl", "databases": ["all"], "users": ["all"], "address": "all"}

@@ -120,7 +120,7 @@ class TestSpec:
         ("role", "name", "value", "problem"),
         [
             ("pgbouncer", "pgbouncer_pool_mode", "sesion", "must be one of: session, transaction, statement"),
-            ("pgbouncer", "pgbouncer_auth_type", "plain", "must be one of: scram-sha-256, md5"),
+            ("pgbouncer", "pgbouncer_auth_type", "ldap", "must be one of: scram-sha-256, md5, cert, hba"),
             ("pgbouncer", "pgbouncer_max_client_conn", "many", "unable to convert to int"),
             (
                 "pgbouncer",

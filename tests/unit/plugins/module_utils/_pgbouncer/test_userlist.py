@@ -243,3 +243,15 @@ class TestOutline:
         text = userlist.render({"a": MD5})
         before, after = userlist.outline("; by hand: s3cret\n" + text, text)
         assert (before, after) == ('"a" MD5\n; other comments, order or spacing\n', '"a" MD5\n')
+
+
+def test_a_password_is_written_as_it_is_where_that_is_asked_for() -> None:
+    users = userlist.check_users(
+        [
+            {"name": "lookup", "password": "secret", "plain": True},
+            {"name": "a", "password": "secret", "plain": False},
+        ]
+    )
+    entries = userlist.wanted_entries(users, {}, "md5", scram.DEFAULT_ITERATIONS)
+    assert entries["lookup"] == "secret"
+    assert userlist.kind(entries["a"]) == userlist.MD5

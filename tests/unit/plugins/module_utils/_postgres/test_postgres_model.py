@@ -126,6 +126,11 @@ def test_who_comes_without_tls_is_refused_before_any_rule_lets_them_in() -> None
     assert rules(tls_required=True) == [*plain[:2], "hostnossl  all  all  all  reject", *plain[2:]]
 
 
+def test_who_looks_up_users_comes_in_by_a_map() -> None:
+    line = 'local  all  "pgbouncer_auth"  peer  map=pooled_lookup'
+    assert line in rules(lookup_user="pgbouncer_auth")[:3]
+
+
 def test_maps_as_the_file_has_them() -> None:
     maps = [{"map": "m", "system": "root", "user": "u"}, {"map": "m", "system": "/^(.*)$", "user": "+staff"}]
     assert model.ident_file("h", maps).splitlines()[2:] == [
