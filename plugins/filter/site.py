@@ -115,6 +115,7 @@ class FilterModule:
             "pgbouncer_user_options": model.pgbouncer_user_options,
             "pgbouncer_turns": pgbouncer_turns,
             "pool_count": model.pool_count,
+            "process_rows": model.process_rows,
             "site_status": model.site_status,
             "user_grants": model.user_grants,
             "user_problems": model.user_problems,
