@@ -49,7 +49,7 @@ def pgbouncer_process_problems(
     count: Any,
     version: str,
 ) -> str:
-    """Return what keeps so many processes from sharing the limits, as clauses of a sentence; empty for nothing."""
+    """Return what keeps so many processes from sharing the limits, as clauses of a sentence, or nothing."""
     return catalogue.summary(processes.problems(settings, databases, users, int(count), _version(version)))
 
 

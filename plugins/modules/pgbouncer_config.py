@@ -178,8 +178,8 @@ databases:
 action:
   description:
     - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a
-      setting differs that PgBouncer can't change while it runs, where it does not answer on its socket, or for
-    what RV(also) tells.
+      setting differs that PgBouncer can't change while it runs, where it does not answer on its socket, or
+    for what RV(also) tells.
   returned: success
   type: str
   sample: reload
@@ -323,7 +323,8 @@ def _prove(
 
     What it needs is to be taken over, and what else it has to be restarted for.
     """
-    nothing_known = takeover.Takeover(takeover.RESTART, [], [], []), [], False
+    unknown = takeover.Takeover(takeover.RESTART, [], [], [])
+    nothing_known: tuple[takeover.Takeover, list[str], bool] = unknown, [], False
     if version is None:
         return {}, *nothing_known
     params = module.params

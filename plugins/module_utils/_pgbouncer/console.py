@@ -217,7 +217,7 @@ class Console:
         return int(struct.unpack("3i", credentials)[0])
 
     def shutdown(self, wanted: Statement, seconds: float | None = None) -> bool:
-        """Run a SHUTDOWN WAIT_FOR_CLIENTS, close the connection, and return whether PgBouncer ended within so many seconds.
+        """Run a SHUTDOWN WAIT_FOR_CLIENTS, close the connection, and return whether PgBouncer ended in time.
 
         One that has not is told to end as soon as no transaction is in flight (SIGINT): it has closed its
         sockets, so that no command reaches it any more.

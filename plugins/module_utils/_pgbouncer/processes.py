@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Several PgBouncer processes on a host: how many, and what each is given so that the totals hold. Pure.
 
-A process uses one core. Several listen on the same port (``so_reuseport``), know of each other as peers, so that
-a request to cancel a query finds its way (https://www.pgbouncer.org/config.html#section-peers), and count their
-connections each for itself: a limit of 100 in two of them would be 200.
+A process uses one core. Several listen on the same port (``so_reuseport``), know of each other as peers, so
+that a request to cancel a query finds its way (https://www.pgbouncer.org/config.html#section-peers), and
+count their connections each for itself: a limit of 100 in two of them would be 200.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ RUNTIME_DIRECTORY = "/run/pgbouncer"
 OWN_SETTINGS = ("peer_id", "pidfile", "so_reuseport", "unix_socket_dir", "user")
 """Settings that follow from the process and its unit."""
 
-# Totals that are divided. Where a process's part would be 0, these would be no limit at all, or a pool that never
-# opens a connection.
+# Totals that are divided. Where a process's part would be 0, these would be no limit at all, or a pool that
+# never opens a connection.
 _AT_LEAST_ONE = {
     "default_pool_size",
     "max_client_conn",
@@ -166,10 +166,10 @@ def turns(
     reloads: bool,
     drains: bool,
 ) -> list[Turn]:
-    """Return what each process has to do, in the order to do it in; nothing for those that have nothing to do.
+    """Return what each process has to do, in the order to do it in; none of those that have nothing to do.
 
-    First what is reloaded, which may give up some of its limits to what is started next. What is restarted comes
-    last, when there are most others that serve.
+    First what is reloaded, which may give up some of its limits to what is started next. What is restarted
+    comes last, when there are most others that serve.
 
     Args:
         results: of the module pgbouncer_config for each process, by number from 1.

@@ -113,7 +113,8 @@ def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any
     Args:
         outputs: ``hosts`` and ``endpoints`` of the site.
         found: by database host, its ``services`` and ``packages`` as Ansible's facts have them, and the
-            rows of ``SHOW POOLS`` as ``pools``, each with its ``process``; empty for a host that did not answer.
+            rows of ``SHOW POOLS`` as ``pools``, each with its ``process``; empty for a host that did not
+            answer.
     """
     services = []
     pools = []

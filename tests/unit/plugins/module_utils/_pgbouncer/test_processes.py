@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue, processes
 
-SETTINGS = {"max_client_conn": 1000, "default_pool_size": "20", "reserve_pool_size": 2, "listen_port": 6433}
+SETTINGS: dict[str, Any] = {"max_client_conn": 1000, "default_pool_size": "20", "reserve_pool_size": 2, "listen_port": 6433}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -43,7 +43,7 @@ def test_there_is_a_process_for_two_cores_and_no_more_than_limits_allow(
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_limits_of_all_processes_add_up(count: int) -> None:
-    databases = [
+    databases: list[dict[str, Any]] = [
         {"name": "a", "host": "h", "pool_size": 7, "reserve_pool": 1, "max_db_connections": 10},
         {"name": "b", "min_pool_size": 2, "max_db_client_connections": 0},
     ]
