@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue, processes
 
-SETTINGS: dict[str, Any] = {"max_client_conn": 1000, "default_pool_size": "20", "reserve_pool_size": 2, "listen_port": 6433}
+SETTINGS: dict[str, Any] = {
+    "max_client_conn": 1000,
+    "default_pool_size": "20",
+    "reserve_pool_size": 2,
+    "listen_port": 6433,
+}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
