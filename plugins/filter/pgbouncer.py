@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
     budget,
     catalogue,
     inputs,
+    processes,
     vulnerabilities,
 )
 
@@ -70,6 +72,56 @@ def pgbouncer_vulnerabilities(
     return vulnerabilities.refusal(package, config, accepted)
 
 
+def pgbouncer_process_problems(
+    settings: dict[str, Any],
+    databases: list[dict[str, Any]],
+    users: list[dict[str, Any]],
+    *,
+    count: Any,
+    version: str,
+) -> str:
+    """Return what keeps so many processes from sharing the limits, as clauses of a sentence, or nothing."""
+    return catalogue.summary(processes.problems(settings, databases, users, int(count), _version(version)))
+
+
+def pgbouncer_process_count(
+    settings: dict[str, Any],
+    databases: list[dict[str, Any]],
+    users: list[dict[str, Any]],
+    *,
+    cores: Any,
+    version: str,
+) -> int:
+    """Return how many processes a host with so many cores gets."""
+    return processes.default_count(settings, databases, users, int(cores), _version(version))
+
+
+def pgbouncer_processes(
+    settings: dict[str, Any],
+    databases: list[dict[str, Any]],
+    users: list[dict[str, Any]],
+    *,
+    count: Any,
+    version: str,
+) -> list[dict[str, Any]]:
+    """Return ``id``, ``settings``, ``databases``, ``users`` and ``peers`` of each process; see the model."""
+    try:
+        return processes.processes(settings, databases, users, int(count), _version(version))
+    except ValueError as error:
+        raise AnsibleFilterError(f"Failed to divide the limits: {error}") from error
+
+
+def pgbouncer_turns(results: list[dict[str, Any]], **others: Any) -> list[dict[str, Any]]:
+    """Return what each process has to do, in the order to do it in; see the model."""
+    return [turn._asdict() for turn in processes.turns(results, **others)]
+
+
+def _version(text: str) -> catalogue.Version | None:
+    """Return what ``pgbouncer --version`` says as a version; None where there is none yet."""
+    match = re.search(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 class FilterModule:
     """Filters of the role pgbouncer."""
 
@@ -81,6 +133,10 @@ class FilterModule:
             "pgbouncer_database_options": inputs.database_options,
             "pgbouncer_problems": pgbouncer_problems,
             "pgbouncer_unknown_cves": vulnerabilities.unknown_names,
+            "pgbouncer_process_count": pgbouncer_process_count,
+            "pgbouncer_process_problems": pgbouncer_process_problems,
+            "pgbouncer_processes": pgbouncer_processes,
+            "pgbouncer_turns": pgbouncer_turns,
             "pgbouncer_user_options": inputs.user_options,
             "pgbouncer_vulnerabilities": pgbouncer_vulnerabilities,
             "userlist_entries": inputs.userlist_entries,

@@ -71,19 +71,25 @@ options:
   account:
     description: The system account that PgBouncer runs under.
     type: str
-    default: postgres
+    default: pgbouncer
+  open_files:
+    description:
+      - File descriptors that PgBouncer needs. One that runs with fewer has to be restarted.
+      - Its unit's C(LimitNOFILE) is what it gets.
+    type: int
+    default: 0
   timeout:
     description: Most seconds that the proof may take.
     type: int
     default: 20
   owner:
-    description: The user that owns the file.
+    description: The user that owns the file. PgBouncer only reads it.
     type: str
-    default: postgres
+    default: root
   group:
     description: The group that owns the file.
     type: str
-    default: postgres
+    default: pgbouncer
   mode:
     description: The permissions of the file, as octal number in quotes or in symbolic form.
     type: raw
@@ -115,7 +121,7 @@ EXAMPLES = r"""
   pooled.postgres.pgbouncer_config:
     settings:
       listen_addr: ["127.0.0.1", "10.0.2.10"]
-      unix_socket_dir: /var/run/postgresql
+      unix_socket_dir: /run/pgbouncer/1
       auth_type: scram-sha-256
       auth_file: /etc/pgbouncer/userlist.txt
       pool_mode: transaction
@@ -136,7 +142,7 @@ EXAMPLES = r"""
     command: RELOAD
     expected: "{{ proved.settings }}"
   become: true
-  become_user: postgres
+  become_user: pgbouncer
   when: proved.action == 'reload'
 """
 
@@ -172,7 +178,8 @@ databases:
 action:
   description:
     - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a
-      setting differs that PgBouncer can't change while it runs, or where it does not answer on its socket.
+      setting differs that PgBouncer can't change while it runs, where it does not answer on its socket, or
+    for what RV(also) tells.
   returned: success
   type: str
   sample: reload
@@ -182,6 +189,12 @@ differences:
   type: list
   elements: dict
   sample: [{name: pool_mode, running: session, wanted: transaction, changeable: true}]
+also:
+  description: What else the running PgBouncer has to be restarted for.
+  returned: success
+  type: list
+  elements: str
+  sample: [its binary has been replaced]
 answered:
   description: Whether the running PgBouncer answered on its socket.
   returned: success
@@ -231,7 +244,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     before = None if current is None else current.decode(errors="replace")
 
     settings = {name: config.setting(name, value) for name, value in params["settings"].items()}
-    proved, plan, answered = _prove(module, version, text, before, settings)
+    proved, plan, also, answered = _prove(module, version, text, before, settings)
 
     attributes_diff: dict[str, Any] = {}
     changed = current is not None and api.set_attributes(module, attributes_diff)
@@ -248,8 +261,9 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         "proved": bool(proved),
         "settings": {name: value for name, value in proved.items() if name not in config.SECRET_SETTINGS},
         "databases": sorted(str(database["name"]) for database in params["databases"]),
-        "action": plan.action,
+        "action": takeover.RESTART if also else plan.action,
         "differences": [_shown(difference) for difference in plan.settings],
+        "also": also,
         "answered": answered,
     }
     if module._diff:
@@ -304,9 +318,13 @@ def _prove(
     text: str,
     before: str | None,
     settings: dict[str, str],
-) -> tuple[dict[str, str], takeover.Takeover, bool]:
-    """Return every setting as it will be shown, what the running PgBouncer needs, and whether it answered."""
-    nothing_known = takeover.Takeover(takeover.RESTART, [], [], []), False
+) -> tuple[dict[str, str], takeover.Takeover, list[str], bool]:
+    """Return every setting as it will be shown, what the running PgBouncer needs, and whether it answered.
+
+    What it needs is to be taken over, and what else it has to be restarted for.
+    """
+    unknown = takeover.Takeover(takeover.RESTART, [], [], [])
+    nothing_known: tuple[takeover.Takeover, list[str], bool] = unknown, [], False
     if version is None:
         return {}, *nothing_known
     params = module.params
@@ -318,7 +336,13 @@ def _prove(
     if module.check_mode and missing:
         module.warn(f"The configuration was not proved, for {', '.join(missing)} is still to come.")
         return {}, *nothing_known
-    runs_as = proof.account(params["account"])
+    try:
+        runs_as = proof.account(params["account"])
+    except InvalidInputError as error:
+        if not module.check_mode:
+            raise
+        module.warn(f"The configuration was not proved. {error}.")
+        return {}, *nothing_known
     shown = proof.shown(
         text,
         binary=params["binary"],
@@ -342,17 +366,20 @@ def _prove(
     running = next((found for place in places if (found := proof.running(*place, runs_as))), None)
     if running is None:
         return wanted, *nothing_known
-    if not running.config:  # it has disable_pqexec, and can't be asked
-        same = text == before
-        return wanted, takeover.Takeover(takeover.NOTHING if same else takeover.RESTART, [], [], []), True
+    also = ["its binary has been replaced"] if running.replaced else []
+    if running.open_files < params["open_files"]:
+        also.append(f"it may open {running.open_files} files and needs {params['open_files']}")
+    if not running.shown.config:  # it has disable_pqexec, and can't be asked
+        action = takeover.NOTHING if text == before else takeover.RESTART
+        return wanted, takeover.Takeover(action, [], [], []), also, True
     plan = takeover.decide(
-        running.config,
+        running.shown.config,
         wanted,
-        (running.databases, shown.databases),
-        (running.users, shown.users),
+        (running.shown.databases, shown.databases),
+        (running.shown.users, shown.users),
         written=settings,
     )
-    return wanted, plan, True
+    return wanted, plan, also, True
 
 
 def _auth_user_problems(settings: dict[str, str], databases: list[dict[str, Any]]) -> list[str]:
@@ -388,10 +415,11 @@ def main() -> None:
             "peers": {"type": "list", "elements": "dict", "default": []},
             "header": {"type": "str", "default": "Ansible managed"},
             "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
-            "account": {"type": "str", "default": "postgres"},
+            "account": {"type": "str", "default": "pgbouncer"},
+            "open_files": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 20},
-            "owner": {"type": "str", "default": "postgres"},
-            "group": {"type": "str", "default": "postgres"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "pgbouncer"},
             "mode": {"type": "raw", "default": "0640"},
         },
         add_file_common_args=True,

@@ -14,7 +14,7 @@ description:
   - Runs a command on the console of PgBouncer and returns its rows as data.
   - Over the Unix socket, run as the account that PgBouncer runs under, no password is needed.
   - To end PgBouncer is the service manager's, and to change a setting for a while is not what lasts, so
-    C(SHUTDOWN) and C(SET) are not run here.
+    C(SET) is not run here, and of C(SHUTDOWN) only what the service manager has no word for.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -38,6 +38,8 @@ options:
       - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
       - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
         1.24, one client's.
+      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, takes no further clients, and ends PgBouncer once
+        the last of them has left. Other processes that listen on the same port serve meanwhile.
     type: str
     required: true
   database:
@@ -59,13 +61,17 @@ options:
     description:
       - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
         client. V(PAUSE) is undone then.
+      - After V(SHUTDOWN WAIT_FOR_CLIENTS) the task does not fail. PgBouncer then waits for transactions in
+        flight only, and drops the clients that are left.
       - V(0) waits for ever.
     type: int
     default: 60
   login_unix_socket:
-    description: Directory of PgBouncer's Unix socket.
+    description:
+      - Directory of PgBouncer's Unix socket.
+      - Each of several processes has its own, and carries out a command for itself.
     type: path
-    default: /var/run/postgresql
+    default: /run/pgbouncer/1
   login_port:
     description: Port that the socket is named after.
     type: int
@@ -78,7 +84,7 @@ EXAMPLES = r"""
   pooled.postgres.pgbouncer_console:
     command: SHOW POOLS
   become: true
-  become_user: postgres
+  become_user: pgbouncer
   register: pools
 
 - name: Clients of the shop wait while its database moves
@@ -87,7 +93,7 @@ EXAMPLES = r"""
     database: shop
     timeout: 30
   become: true
-  become_user: postgres
+  become_user: pgbouncer
 
 - name: Configuration is read anew, and in force
   pooled.postgres.pgbouncer_console:
@@ -95,7 +101,7 @@ EXAMPLES = r"""
     expected:
       pool_mode: transaction
   become: true
-  become_user: postgres
+  become_user: pgbouncer
 """
 
 RETURN = r"""
@@ -110,6 +116,11 @@ statement:
   returned: success
   type: str
   sample: PAUSE "shop"
+ended:
+  description: Whether PgBouncer has ended, as after V(SHUTDOWN WAIT_FOR_CLIENTS) in time.
+  returned: success
+  type: bool
+  sample: false
 """
 
 from contextlib import suppress
@@ -130,6 +141,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     wanted = console.statement(params["command"], params["database"], params["client"])
     rows: list[dict[str, Any]] = []
+    ended = False
     with console.Console(params["login_unix_socket"], params["login_port"]) as connection:
         changed = wanted.verb not in UNCHANGING
         if changed and wanted.verb in console.GOALS:
@@ -137,13 +149,15 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 wanted, connection.run("SHOW DATABASES"), connection.run("SHOW STATE")
             )
         if wanted.verb == "SHOW" or (not module.check_mode and (changed or wanted.verb in UNCHANGING)):
-            if wanted.verb == "PAUSE":
+            if wanted.verb.startswith("SHUTDOWN"):
+                ended = connection.shutdown(wanted, params["timeout"])
+            elif wanted.verb == "PAUSE":
                 _pause(connection, wanted, params)
             else:
                 rows = connection.run(wanted.text, params["timeout"])
         if params["expected"] and not module.check_mode:
             _check(params["expected"], connection.run("SHOW CONFIG"), wanted)
-    return {"changed": changed, "rows": rows, "statement": wanted.text}
+    return {"changed": changed, "rows": rows, "statement": wanted.text, "ended": ended}
 
 
 def _pause(connection: console.Console, wanted: console.Statement, params: dict[str, Any]) -> None:
@@ -184,7 +198,7 @@ def main() -> None:
             "client": {"type": "str"},
             "expected": {"type": "dict"},
             "timeout": {"type": "int", "default": 60},
-            "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
+            "login_unix_socket": {"type": "path", "default": "/run/pgbouncer/1"},
             "login_port": {"type": "int", "default": 6432},
         },
         supports_check_mode=True,

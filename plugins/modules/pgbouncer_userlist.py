@@ -61,13 +61,13 @@ options:
     type: int
     default: 4096
   owner:
-    description: The user that owns the file, which is the one that PgBouncer runs as.
+    description: The user that owns the file. PgBouncer only reads it.
     type: str
-    default: postgres
+    default: root
   group:
-    description: The group that owns the file.
+    description: The group that owns the file, which is the one that PgBouncer runs as.
     type: str
-    default: postgres
+    default: pgbouncer
   mode:
     description: The permissions of the file, as octal number in quotes or in symbolic form.
     type: raw
@@ -229,8 +229,8 @@ def main() -> None:
             },
             "encryption": {"type": "str", "choices": ["scram-sha-256", "md5"], "default": "scram-sha-256"},
             "scram_iterations": {"type": "int", "default": scram.DEFAULT_ITERATIONS},
-            "owner": {"type": "str", "default": "postgres"},
-            "group": {"type": "str", "default": "postgres"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "pgbouncer"},
             "mode": {"type": "raw", "default": "0640"},
         },
         add_file_common_args=True,

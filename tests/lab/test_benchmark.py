@@ -119,13 +119,13 @@ def test_the_table_names_paths_and_ratio(benchmarked: Benchmarked, lab: Lab) -> 
 
 
 def test_a_stopped_pooler_is_said_by_status_and_by_the_benchmark(lab: Lab) -> None:
-    lab.ssh(lab.database, "sudo systemctl stop pgbouncer")
+    lab.ssh(lab.database, "sudo systemctl stop 'pgbouncer@*'")
     try:
         status = lab.runner("status", "--json")
         runs = [{"clients": 1, "jobs": 1, "transactions": 1, "script": "select-only"}]
         bench = lab.playbook("playbooks/benchmark.yml", variables={"benchmark_runs": runs})
     finally:
-        lab.ssh(lab.database, "sudo systemctl start pgbouncer")
+        lab.ssh(lab.database, "sudo systemctl start --all 'pgbouncer@*'")
     assert status.returncode == 1
     assert json.loads(status.stdout)["healthy"] is False
     assert bench.returncode == 0, bench.stdout

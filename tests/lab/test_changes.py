@@ -27,11 +27,11 @@ class PgBouncer:
 
 def pgbouncer(lab: Lab, port: int) -> PgBouncer:
     """Look at PgBouncer on its host: from elsewhere the security group lets nobody see another port."""
-    console = f"sudo -u postgres psql -p {port} -U pgbouncer pgbouncer -Atc 'SHOW CONFIG'"
+    console = f"sudo -u pgbouncer psql -h /run/pgbouncer/1 -p {port} pgbouncer -Atc 'SHOW CONFIG'"
     rows = lab.ssh(lab.database, console).stdout.splitlines()
     listening = lab.ssh(lab.database, "sudo ss -Htlnp | grep pgbouncer").stdout.splitlines()
     return PgBouncer(
-        lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer").stdout.strip(),
+        lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer@1").stdout.strip(),
         next((row.split("|")[1] for row in rows if row.startswith("pool_mode|")), "nobody answers"),
         {int(row.split()[3].rpartition(":")[2]) for row in listening},
     )

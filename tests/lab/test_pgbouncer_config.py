@@ -12,7 +12,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
 from lab import ROOT, Lab
 
 SUPPORT = Path(__file__).parent / "support"
-FILES = "sha256sum /etc/pgbouncer/pgbouncer.ini; systemctl show --property=MainPID pgbouncer"
+FILES = "sudo sha256sum /etc/pgbouncer/pgbouncer-1.ini; systemctl show --property=MainPID pgbouncer@1"
 
 TLS = {"client_tls_sslmode": "require", "client_tls_key_file": "/etc/hostname"}
 REFUSED: list[dict[str, Any]] = [
@@ -55,7 +55,7 @@ REFUSED: list[dict[str, Any]] = [
     {"settings": {"listen_port": 5432}, "said": "5432 of 0.0.0.0 is taken by postgres"},
     {"settings": {"listen_addr": "192.0.2.1"}, "said": "192.0.2.1 is no address of this host"},
     {"settings": {"unix_socket_dir": "/nowhere"}, "said": "unix_socket_dir: /nowhere is no directory"},
-    {"settings": {"pidfile": "/etc/pid"}, "said": "pidfile: /etc can't be written by postgres"},
+    {"settings": {"pidfile": "/etc/pid"}, "said": "pidfile: /etc can't be written by pgbouncer"},
     {"settings": {"unix_socket_group": "nobodys"}, "said": "nobodys"},
     {"settings": {"user": "nobody"}, "said": "user"},
     {
@@ -123,7 +123,7 @@ def test_a_database_is_held_and_let_go_once(lab: Lab, verb: str) -> None:
             arguments,
             "--become",
             "--become-user",
-            "postgres",
+            "pgbouncer",
         )
         assert ran.returncode == 0, ran.stdout
         changes.append("CHANGED" in ran.stdout)

@@ -7,11 +7,16 @@ administrator without a password (https://www.pgbouncer.org/usage.html#admin-con
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import signal
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -37,6 +42,7 @@ VERBS = {
     "RECONNECT": MAYBE,
     "RELOAD": NOTHING,
     "RESUME": MAYBE,
+    "SHUTDOWN WAIT_FOR_CLIENTS": NOTHING,
     "SUSPEND": NOTHING,
     "WAIT_CLOSE": MAYBE,
 }
@@ -154,7 +160,7 @@ class Console:
         except psycopg2.Error as exc:
             raise ConsoleError(
                 f"Failed to reach PgBouncer's console at {self._place}: {_told(exc)}."
-                " Look whether it runs: systemctl status pgbouncer"
+                " Look whether it runs: systemctl status 'pgbouncer*'"
             ) from exc
         # The console knows no transactions.
         self._connection.autocommit = True
@@ -203,6 +209,35 @@ class Console:
                 self.run(wanted.text.replace("PAUSE", "RESUME", 1))
                 raise ConsoleError(_late(wanted.text, seconds))
             time.sleep(_POLL_SECONDS)
+
+    def process(self) -> int:
+        """Return the id of the process that listens on the socket."""
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as copy:
+            credentials = copy.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[0])
+
+    def shutdown(self, wanted: Statement, seconds: float | None = None) -> bool:
+        """Run a SHUTDOWN WAIT_FOR_CLIENTS, close the connection, and return whether PgBouncer ended in time.
+
+        One that has not is told to end as soon as no transaction is in flight (SIGINT): it has closed its
+        sockets, so that no command reaches it any more.
+        """
+        ended = os.pidfd_open(self.process())
+        try:
+            # Where it ends at once, it does not answer.
+            with suppress(ConsoleError):
+                self.run(wanted.text)
+            # We are a client ourselves.
+            self._connection.close()
+            poll = select.poll()
+            poll.register(ended, select.POLLIN)
+            if poll.poll(seconds * 1000 if seconds else None):
+                return True
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(ended, signal.SIGINT)
+            return False
+        finally:
+            os.close(ended)
 
     @contextmanager
     def _cancelled_after(self, seconds: float | None, late: threading.Event) -> Iterator[None]:

@@ -51,6 +51,17 @@ class Shown(NamedTuple):
     users: list[dict[str, Any]]
 
 
+class Running(NamedTuple):
+    """A PgBouncer that runs: what it shows, and what the system says of its process.
+
+    ``open_files`` is how many descriptors it may have, and ``replaced`` whether its binary is another by now.
+    """
+
+    shown: Shown
+    open_files: int
+    replaced: bool
+
+
 def account(name: str) -> Account:
     """Return the account of that name.
 
@@ -150,10 +161,10 @@ def overridden() -> dict[str, str]:
     }
 
 
-def running(socket_directory: str, port: int, runs_as: Account) -> Shown | None:
-    """Return what the PgBouncer that listens there shows, or None if none answers.
+def running(socket_directory: str, port: int, runs_as: Account) -> Running | None:
+    """Return the PgBouncer that listens there, or None if none answers.
 
-    All of it is empty for one with ``disable_pqexec``, whose console drops whoever sends a command.
+    It shows nothing if it has ``disable_pqexec``, where its console drops whoever sends a command.
     """
     if not Path(socket_directory, f".s.PGSQL.{port}").exists():
         return None
@@ -163,10 +174,12 @@ def running(socket_directory: str, port: int, runs_as: Account) -> Shown | None:
         except ConsoleError:
             return None
     with connection:
+        process = connection.process()
         try:
-            return _asked(connection)
+            shows = _asked(connection)
         except ConsoleError:
-            return Shown([], [], [])
+            shows = Shown([], [], [])
+    return Running(shows, *_process(process))
 
 
 def place(text: str) -> tuple[str, int] | None:
@@ -308,6 +321,17 @@ def _ask(
                 return _asked(connection)
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def _process(number: int) -> tuple[int, bool]:
+    """Return how many descriptors a process may have, and whether its binary has been replaced."""
+    limits = Path(f"/proc/{number}/limits").read_text()
+    match = re.search(r"^Max open files +\d+ +(\d+)", limits, re.MULTILINE)
+    try:
+        binary = str(Path(f"/proc/{number}/exe").readlink())
+    except OSError:  # of another account, which root alone may look at
+        binary = ""
+    return int(match[1]) if match else sys.maxsize, binary.endswith(" (deleted)")
 
 
 def _asked(connection: console.Console) -> Shown:

@@ -13,8 +13,8 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
 # NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
 MAX_NAME_BYTES = 63
 
-# Services of a database host, by the unit that runs them.
-_SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer\.service"}
+# Services of a database host, by the units that run them.
+_SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer@\d+\.service"}
 
 
 def name_problem(name: str) -> str | None:
@@ -98,28 +98,39 @@ def password_verifier(
     return scram.build(password, iterations)
 
 
+def process_rows(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that PgBouncer's processes show, in one list, each with the number of its ``process``.
+
+    Args:
+        results: of the module pgbouncer_console, one for each process, which is the loop's ``item``.
+    """
+    return [{"process": int(result["item"]), **row} for result in results for row in result.get("rows", [])]
+
+
 def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what runs where, and whether all of it does.
 
     Args:
         outputs: ``hosts`` and ``endpoints`` of the site.
         found: by database host, its ``services`` and ``packages`` as Ansible's facts have them, and the
-            rows of ``SHOW POOLS`` as ``pools``; empty for a host that did not answer.
+            rows of ``SHOW POOLS`` as ``pools``, each with its ``process``; empty for a host that did not
+            answer.
     """
     services = []
     pools = []
     for host, facts in sorted(found.items()):
         units = facts.get("services", {})
         for name, pattern in _SERVICES.items():
-            unit = next((unit for unit in units if re.fullmatch(pattern, unit)), "")
-            known = units.get(unit, {})
-            package = re.sub(r"^postgresql@(\d+)-.*", r"postgresql-\1", unit).removesuffix(".service")
+            known = {unit: units[unit] for unit in sorted(units) if re.fullmatch(pattern, unit)}
+            states = [unit.get("state", "unknown") for unit in known.values()] or ["unknown"]
+            package = re.sub(r"^postgresql@(\d+)-.*", r"postgresql-\1", next(iter(known), "")).split("@")[0]
             versions = facts.get("packages", {}).get(package, [])
             services.append(
                 {
                     "host": host,
                     "name": name,
-                    "state": known.get("state", "unknown"),
+                    # Of several processes the first that does not run.
+                    "state": next((state for state in states if state != "running"), "running"),
                     "version": versions[0]["version"] if versions else None,
                 }
             )

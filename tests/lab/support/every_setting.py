@@ -164,7 +164,8 @@ class Instance:
 
     def show(self, settings: dict[str, Any]) -> proof.Shown | None:
         """Return what it shows, or None."""
-        return proof.running(str(settings["unix_socket_dir"]), int(settings["listen_port"]), postgres)
+        found = proof.running(str(settings["unix_socket_dir"]), int(settings["listen_port"]), postgres)
+        return found.shown if found else None
 
     def reload(self, settings: dict[str, Any]) -> None:
         """Have it read its file again."""

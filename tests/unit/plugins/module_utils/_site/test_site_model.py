@@ -70,7 +70,7 @@ def test_another_encryption_is_refused() -> None:
 def test_status_is_healthy_only_where_all_runs(state: str | None, healthy: bool) -> None:
     units = {"postgresql@17-main.service": {"state": "running"}}
     if state:
-        units["pgbouncer.service"] = {"state": state}
+        units |= {"pgbouncer@1.service": {"state": "running"}, "pgbouncer@2.service": {"state": state}}
     packages = {"postgresql-17": [{"version": "17.1"}], "pgbouncer": [{"version": "1.24"}]}
     found = {"db": {"services": units, "packages": packages, "pools": [{"database": "d"}]}}
     status = model.site_status({"hosts": ["db"], "endpoints": {"pgbouncer": "x"}}, found)
