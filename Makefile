@@ -54,7 +54,7 @@ sanity: env-dev  ## ansible-test sanity on a real copy of the collection
 	@tools/sanity
 
 emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
-	@$(BIN)/pytest tests/emulated --numprocesses 3 --dist loadfile
+	@$(BIN)/pytest tests/emulated --numprocesses 2 --dist loadfile
 
 # With a plus sign, it counts as a make of its own, whose output is shown as it comes.
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify

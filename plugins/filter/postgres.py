@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.pooled.postgres.plugins.module_utils._postgres import model, tuning
-from ansible_collections.pooled.postgres.plugins.module_utils._site import model as site
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres import inputs, tuning
+from ansible_collections.pooled.postgres.plugins.module_utils._site import model
 
 
 def hba_rules(rules: list[dict[str, Any]], **others: Any) -> list[dict[str, Any]]:
-    """Return all rules of pg_hba.conf, in their order, without passwords; see the model."""
-    return model.hba_rules(rules=rules, **others)
+    """Return all rules of pg_hba.conf, in their order, without passwords; see ``inputs``."""
+    return inputs.hba_rules(rules=rules, **others)
 
 
 def wanted_roles(
@@ -30,10 +30,10 @@ def wanted_roles(
     """
     current: Mapping[str, str | None] = {row["rolname"]: row["rolpassword"] for row in stored}
     wanted: list[dict[str, Any]] = [{"name": name, "login": False} for name in roles]
-    for user in model.present_users(users):
+    for user in inputs.present_users(users):
         name, iterations = user["name"], int(user.get("scram_iterations", 4096))
         try:
-            verifier = site.password_verifier(
+            verifier = model.password_verifier(
                 str(user["password"]), name, current.get(name), encryption, iterations
             )
         except ValueError as error:
@@ -43,13 +43,13 @@ def wanted_roles(
     if monitoring_user:
         # Of the connections that PostgreSQL has for all, monitoring never takes more.
         wanted.append({"name": monitoring_user, "login": True, "connection_limit": 5})
-    return model.roles_to_make(wanted, stored)
+    return inputs.roles_to_make(wanted, stored)
 
 
-def derived_settings(inputs: dict[str, Any]) -> dict[str, str | float]:
+def derived_settings(host: dict[str, Any]) -> dict[str, str | float]:
     """Return settings for a host of this ``memory``, ``disk`` (MiB), ``cores`` and ``max_connections``."""
     try:
-        numbers = {name: int(value) for name, value in inputs.items()}
+        numbers = {name: int(value) for name, value in host.items()}
         return tuning.derived_settings(**numbers)
     except (TypeError, ValueError) as error:
         raise AnsibleFilterError(f"Failed to derive settings: {error}") from error
@@ -61,13 +61,14 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "absent_users": model.absent_users,
-            "database_entries": model.database_entries,
+            "absent_users": inputs.absent_users,
+            "database_entries": inputs.database_entries,
             "derived_settings": derived_settings,
             "hba_rules": hba_rules,
-            "memberships_to_make": model.memberships_to_make,
-            "owned_words": model.owned_words,
-            "postgres_input_problems": model.input_problems,
-            "present_users": model.present_users,
+            "memberships_to_make": inputs.memberships_to_make,
+            "owned_words": inputs.owned_words,
+            "postgres_input_problems": inputs.input_problems,
+            "present_users": inputs.present_users,
+            "user_grants": inputs.user_grants,
             "wanted_roles": wanted_roles,
         }

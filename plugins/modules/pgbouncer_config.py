@@ -59,9 +59,9 @@ options:
     elements: dict
     default: []
   header:
-    description: Lines of a comment at the top of the file.
+    description: Comment at the top of the file.
     type: str
-    default: ""
+    default: Ansible managed
   binary:
     description:
       - PgBouncer, which proves the configuration.
@@ -158,8 +158,8 @@ proved:
   sample: true
 settings:
   description:
-    - Every setting as C(SHOW CONFIG) has it once the configuration is in force. Empty where nothing was
-      proved.
+    - Every setting as C(SHOW CONFIG) has it once the configuration is in force, but C(auth_ldap_options),
+      which may hold a password. Empty where nothing was proved.
   returned: success
   type: dict
   sample: {default_pool_size: "20", pool_mode: transaction}
@@ -246,10 +246,10 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         "path": params["path"],
         "version": ".".join(map(str, version or ())),
         "proved": bool(proved),
-        "settings": proved,
+        "settings": {name: value for name, value in proved.items() if name not in config.SECRET_SETTINGS},
         "databases": sorted(str(database["name"]) for database in params["databases"]),
         "action": plan.action,
-        "differences": [difference._asdict() for difference in plan.settings],
+        "differences": [_shown(difference) for difference in plan.settings],
         "answered": answered,
     }
     if module._diff:
@@ -259,6 +259,12 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         if attributes_diff:
             result["diff"].append({"before": {}, "after": {}, **attributes_diff, **header})
     return result
+
+
+def _shown(difference: takeover.Difference) -> dict[str, Any]:
+    """Return a difference without what is secret."""
+    hidden = {"running": config.MASK, "wanted": config.MASK}
+    return {**difference._asdict(), **(hidden if difference.name in config.SECRET_SETTINGS else {})}
 
 
 def _check_inputs(params: dict[str, Any], version: catalogue.Version | None) -> None:
@@ -380,7 +386,7 @@ def main() -> None:
             "databases": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "users": {"type": "list", "elements": "dict", "default": []},
             "peers": {"type": "list", "elements": "dict", "default": []},
-            "header": {"type": "str", "default": ""},
+            "header": {"type": "str", "default": "Ansible managed"},
             "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
             "account": {"type": "str", "default": "postgres"},
             "timeout": {"type": "int", "default": 20},
@@ -393,8 +399,7 @@ def main() -> None:
     )
     params = module.params
     # Hidden is what is secret, and nothing else: pool sizes and names would be, wherever they occur.
-    secrets = config.secrets(params["settings"], params["databases"])
-    module.no_log_values = set(secrets)
+    module.no_log_values = config.secrets(params["settings"], params["databases"])
     invocation = {
         "module_args": {
             **params,
@@ -406,6 +411,8 @@ def main() -> None:
         result = ensure(module)
     except PgbouncerError as error:
         module.fail_json(msg=str(error), invocation=invocation)
+    # Nothing secret is in the result, in which a password such as "postgres" would be hidden from each path.
+    module.no_log_values = set()
     module.exit_json(invocation=invocation, **result)
 
 

@@ -310,9 +310,8 @@ def take_over(
         )
     if result["overridden"]:
         module.warn(
-            f"{', '.join(result['overridden'])}: what {candidate.settings} says does not count, for "
-            "another file, "
-            "mostly that of ALTER SYSTEM, sets it again: ALTER SYSTEM RESET brings it in force"
+            f"{', '.join(result['overridden'])}: what {candidate.settings} says does not count, for another"
+            " file, mostly that of ALTER SYSTEM, sets it again: ALTER SYSTEM RESET brings it in force"
         )
 
 

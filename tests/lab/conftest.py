@@ -20,6 +20,12 @@ def lab() -> Lab:
 
 
 @pytest.fixture(scope="session")
+def secrets(lab: Lab) -> list[bytes]:
+    """Return the generated passwords."""
+    return [path.read_bytes().strip() for path in (lab.state / "secrets").iterdir()]
+
+
+@pytest.fixture(scope="session")
 def ec2() -> Any:
     """Return a client of the lab's EC2 API."""
     return boto3.client(

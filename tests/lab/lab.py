@@ -83,6 +83,18 @@ class Lab:
         """Return the generated password of the lab's user."""
         return (STATE / "secrets/myuser").read_text().strip()
 
+    def kept_with(self, secrets: list[bytes]) -> list[Path]:
+        """Return the files that this checkout keeps, outside the secrets' folder, and that hold a secret."""
+        # The hosts' disks are looked at on the hosts, by who may read what.
+        left_out = {STATE / "secrets", STATE / "volumes"}
+        kept = [
+            path
+            for path in (ROOT / ".state").rglob("*")
+            if path.is_file() and not left_out.intersection(path.parents)
+        ]
+        assert any("runs" in path.parts for path in kept)
+        return [path for path in kept if any(secret in path.read_bytes() for secret in secrets)]
+
     def login(
         self,
         port: int,

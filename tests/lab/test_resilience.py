@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from lab import Lab, Run, wait
+from watch import Watch
 
 # Within which a started host serves, on a busy machine. In seconds.
 SOON = 60
@@ -102,11 +103,12 @@ class Interruption:
     before: Seen
     code: int
     orphans: list[str]
-    again: dict[str, Any]
+    again: Run
+    watch: Watch
 
 
 @pytest.fixture(scope="module")
-def interruption(lab: Lab) -> Interruption:
+def interruption(lab: Lab, secrets: list[bytes]) -> Interruption:
     """A run interrupted between the emulator's start and its replay, which leaves the account empty."""
     before = see(lab)
     query = "SET ROLE myuser; CREATE TABLE IF NOT EXISTS own (id serial)"
@@ -126,9 +128,10 @@ def interruption(lab: Lab) -> Interruption:
     process.communicate(timeout=60)
     orphans = [str(pid) for pid in Path("/proc").glob("[0-9]*") if _works_on(pid, lab.root)]
     (lab.state / "emulator/pid").unlink()
-    again = lab.runner("up", "--json")
+    with Watch(secrets) as watch:
+        again = lab.runner("up", "--json")
     assert again.returncode == 0, again.stderr[-3000:]
-    return Interruption(before, process.returncode, orphans, json.loads(again.stdout))
+    return Interruption(before, process.returncode, orphans, again, watch)
 
 
 def _works_on(process: Path, root: Path) -> bool:
@@ -152,8 +155,18 @@ def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, interruption: 
 
 def test_the_run_after_it_changes_nothing_on_the_hosts(lab: Lab, interruption: Interruption) -> None:
     """Not for tables of users either: who owns one has its rights, a grant would be a change each time."""
-    counts = interruption.again["hosts"]
+    counts = json.loads(interruption.again.stdout)["hosts"]
     assert {host: counts[host]["changed"] for host in (lab.database, lab.monitoring)} == {
         lab.database: 0,
         lab.monitoring: 0,
     }
+
+
+def test_a_run_of_the_whole_site_shows_no_password(
+    lab: Lab, interruption: Interruption, secrets: list[bytes]
+) -> None:
+    assert interruption.watch.looked_at > 100
+    assert interruption.watch.found == set()
+    printed = (interruption.again.stdout + interruption.again.stderr).encode()
+    assert not any(secret in printed for secret in secrets)
+    assert lab.kept_with(secrets) == []

@@ -18,6 +18,9 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.catalog
 
 MASK = "********"
 
+SECRET_SETTINGS = frozenset({"auth_ldap_options"})
+"""Settings whose value may hold a password."""
+
 _PLAIN_VALUE = re.compile(r"[0-9A-Za-z_./:@,+%-]+")
 _FIRST = ("host", "port", "dbname")
 _SECRET = re.compile(
@@ -151,7 +154,8 @@ def outline(before: str | None, after: str) -> tuple[str, str]:
 def secrets(settings: Mapping[str, Any], databases: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return the values that no message may hold."""
     found = {str(database["password"]) for database in databases if database.get("password")}
-    found |= set(re.findall(r"ldapbindpasswd=\"?([^\"\s]+)", str(settings.get("auth_ldap_options") or "")))
+    for match in _SECRET.finditer(str(settings.get("auth_ldap_options") or "")):
+        found.add(match[3].strip("'\""))
     return found
 
 

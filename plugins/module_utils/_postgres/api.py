@@ -1,8 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """PostgreSQL's binaries, its running server, and the host that they are on.
 
-All of it runs as the account that the data belongs to: the server refuses root, and peer lets that account
-in.
+All of it runs as the account that the data belongs to: the server refuses root, and peer lets it in.
 """
 
 from __future__ import annotations
@@ -189,15 +188,13 @@ def check_port(port: int, live: Live | None, *, restart: bool) -> None:
             probe.bind(("", port))
         except OSError as error:
             raise ProofError(
-                f"Failed to accept the port {port} for PostgreSQL: {error.strerror}. Set "
-                f"postgres_port to a free one, or stop what has it (ss -lptn sport = :{port}). "
-                "Nothing was changed."
+                f"Failed to accept the port {port} for PostgreSQL: {error.strerror}. Set postgres_port to a"
+                f" free one, or stop what has it (ss -lptn sport = :{port}). Nothing was changed."
             ) from error
 
 
 def prove(candidate: Candidate, directory: str) -> dict[str, str]:
-    """Let the installed binary take the candidate files in a scratch cluster, which is never started as a
-    server.
+    """Let the installed binary take the candidate files in a scratch cluster, never started as a server.
 
     First as the server would start with them (``postgres -C``): names, values, how they go together,
     libraries, certificates and keys are read, and the shared memory is reckoned. Then in single-user mode,
@@ -290,14 +287,13 @@ def _make_scratch(candidate: Candidate, configuration: Path, data: Path) -> None
 
 def _refuse(what: str, complaints: list[str]) -> None:
     raise ProofError(
-        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old "
-        "configuration is in force."
+        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old configuration is in"
+        " force."
     )
 
 
 def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
-    """Return complaints about settings, each with its line and, for an unknown name, the nearest
-    known one."""
+    """Return complaints about settings, each with its line, and with the nearest name for an unknown one."""
     described = _run([str(candidate.bin_directory / "postgres"), "--describe-config"]).stdout.splitlines()
     known = [line.split("\t", 1)[0] for line in described]
     text = candidate.files[candidate.settings]
@@ -317,8 +313,8 @@ def _prove_settings(candidate: Candidate, data: Path, options: list[str], versio
             _refuse(
                 "the settings of PostgreSQL",
                 [
-                    f"they need {needed} MB of shared memory, and this host has {there} MB; lower "
-                    "shared_buffers"
+                    f"they need {needed} MB of shared memory, and this host has {there} MB;"
+                    " lower shared_buffers"
                 ],
             )
 

@@ -13,9 +13,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._postgres.errors i
 # A setting of an extension has a dot in its name: src/backend/utils/misc/guc.c, valid_custom_variable_name.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*")
 
-# The map by which the monitoring's account of the operating system becomes the monitoring user.
-MONITORING_MAP = "pooled_monitoring"
-
 # Words that mean something else than themselves, by column of pg_hba.conf:
 # https://www.postgresql.org/docs/17/auth-pg-hba-conf.html
 _WORDS = {"databases": ("all", "sameuser", "samerole", "replication"), "users": ("all",)}
@@ -25,6 +22,15 @@ _PREFIXES = "+/@"
 _SECRETS = ("ldapbindpasswd", "radiussecrets")
 _WITHOUT_ADDRESS = ("local",)
 
+# The scratch server has files and huge pages of its own, so these say nothing of the wanted one.
+_SCRATCH_SETTINGS = (
+    "config_file",
+    "data_directory",
+    "external_pid_file",
+    "hba_file",
+    "huge_pages",
+    "ident_file",
+)
 
 _LEVEL = re.compile(r".*?\b(LOG|ERROR|FATAL|PANIC|WARNING):  (.*)$")
 _NO_CAUSE = re.compile(
@@ -50,8 +56,8 @@ def setting_text(name: str, value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         raise InvalidInputError(
-            f"Failed to accept postgres_settings: {name} is a dictionary; give a text, a number, a "
-            "boolean or a list"
+            f"Failed to accept postgres_settings: {name} is a dictionary; give a text, a number, a boolean"
+            " or a list"
         )
     text = ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
     _refuse_control(f"postgres_settings: {name}", text)
@@ -60,13 +66,11 @@ def setting_text(name: str, value: Any) -> str:
 
 
 def _refuse_secret(what: str, name: str, value: Any) -> None:
-    """Raise InvalidInputError on a password: files and diffs would show it, and so would the host's
-    journal."""
+    """Raise InvalidInputError on a password: files, diffs and the host's journal would show it."""
     if name in _SECRETS or re.search(r"\bpassword\s*=", str(value)):
         raise InvalidInputError(
-            f"Failed to accept {what}: {name} holds a password, which would end in diffs and logs; "
-            "use what needs "
-            "none there, such as a passfile, peer or a certificate"
+            f"Failed to accept {what}: {name} holds a password, which would end in diffs and logs; use what"
+            " needs none there, such as a passfile, peer or a certificate"
         )
 
 
@@ -83,9 +87,8 @@ def settings_file(header: str, given: Mapping[str, Any], derived: Mapping[str, A
     for name in given:
         if not _NAME.fullmatch(str(name)):
             raise InvalidInputError(
-                f"Failed to accept postgres_settings: {name!r} is no name of a setting; names are "
-                "made of letters, "
-                "digits and _, and begin with a letter"
+                f"Failed to accept postgres_settings: {name!r} is no name of a setting; names are made of"
+                " letters, digits and _, and begin with a letter"
             )
         _refuse_secret("postgres_settings", str(name), given[name])
     lines = [f"# {header}", "# Read after postgresql.conf, so what stands here counts."]
@@ -105,8 +108,7 @@ def _quoted(text: str) -> str:
 
 
 def hba_word(column: str, word: str) -> str:
-    """Return a database or user as pg_hba.conf has it: words and first characters that mean
-    something stay."""
+    """Return a database or user as pg_hba.conf has it; what means more than itself there stays."""
     if word in _WORDS[column]:
         return word
     if word[:1] in _PREFIXES and len(word) > 1:
@@ -133,15 +135,13 @@ def hba_line(rule: Mapping[str, Any]) -> str:
             )
     if kind in _WITHOUT_ADDRESS and address:
         raise InvalidInputError(
-            f"Failed to accept postgres_hba: the rule {shown!r} is for the Unix socket, which has no "
-            "addresses; "
-            f"leave out {address}, or make it a host rule"
+            f"Failed to accept postgres_hba: the rule {shown!r} is for the Unix socket, which has no"
+            f" addresses; leave out {address}, or make it a host rule"
         )
     if kind not in _WITHOUT_ADDRESS and not address:
         raise InvalidInputError(
-            f"Failed to accept postgres_hba: the rule {shown!r} has no address; give a network in "
-            "CIDR notation, "
-            "a host name, samehost, samenet or all"
+            f"Failed to accept postgres_hba: the rule {shown!r} has no address; give a network in CIDR"
+            " notation, a host name, samehost, samenet or all"
         )
     columns = [kind, *(",".join(hba_word(column, str(word)) for word in rule[column]) for column in _WORDS)]
     # Quotes keep a word in one piece, and all that stands in these columns reads the same with and without.
@@ -182,53 +182,6 @@ def _ident_word(word: str) -> str:
     return word[0] + _quoted(word[1:]) if word[:1] in ("/", "+") else _quoted(word)
 
 
-def hba_rules(
-    *,
-    users: Iterable[Mapping[str, Any]],
-    rules: Iterable[Mapping[str, Any]],
-    addresses: Sequence[str],
-    method: str,
-    monitoring_user: str,
-    tls_required: bool = False,
-) -> list[dict[str, Any]]:
-    """Return all rules, in the order in which they are tried.
-
-    First the superuser and the monitoring user, by peer, so that no other rule locks out who mends it; then
-    the given rules, so that they can narrow what follows; then each user's own databases.
-
-    Args:
-        users: with ``name`` and ``databases``; those whose ``state`` is absent are not let in.
-        rules: given ones, which may lack ``address`` and ``options``.
-        addresses: that the users may come in from, besides the Unix socket.
-        method: that the users are asked by.
-        monitoring_user: empty for none.
-        tls_required: refuse whoever comes over TCP without TLS, whatever other rules say.
-    """
-    peers: list[dict[str, Any]] = [
-        {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer", "options": {}}
-    ]
-    if monitoring_user:
-        options = {"map": MONITORING_MAP}
-        peers.append({**peers[0], "users": [monitoring_user], "options": options})
-    if tls_required:
-        # GSSAPI's encryption is no TLS, and is refused as well.
-        plain = {"type": "hostnossl", "databases": ["all"], "users": ["all"], "address": "all"}
-        peers.append({**plain, "method": "reject", "options": {}})
-    own = [
-        {
-            "type": "host" if address else "local",
-            "databases": list(user["databases"]),
-            "users": [user["name"]],
-            "address": address,
-            "method": method,
-        }
-        for user in users
-        if user.get("state", "present") == "present" and user.get("databases")
-        for address in ("", *addresses)
-    ]
-    return [*peers, *(dict(rule) for rule in rules), *own]
-
-
 def complaints(output: str) -> list[str]:
     """Return what the server complained of, from what it wrote to its standard error; never an empty list.
 
@@ -266,7 +219,7 @@ def blame(complaint: str, text: str, path: str, known: Iterable[str] = ()) -> st
     # Extensions' own names are not among the known.
     if unknown and "." not in unknown[1]:
         near = difflib.get_close_matches(unknown[1], list(known), n=1)
-        said += f" (did you mean {near[0]}?)" if near else ""
+        said += f"; the nearest is {near[0]}" if near else ""
     if number is None or number > len(lines):
         return said
     return f"{path} line {number} ({lines[number - 1]}): {said}"
@@ -298,17 +251,6 @@ def setting_names(text: str) -> set[str]:
     return {line.partition(" = ")[0] for line in text.splitlines() if " = " in line and line[0] != "#"}
 
 
-# The scratch server has files and huge pages of its own, so these say nothing of the wanted one.
-SCRATCH_SETTINGS = (
-    "config_file",
-    "data_directory",
-    "external_pid_file",
-    "hba_file",
-    "huge_pages",
-    "ident_file",
-)
-
-
 def waiting_for_restart(live: Mapping[str, str], wanted: Mapping[str, str], named: set[str]) -> list[str]:
     """Return the settings that only a restart brings in force, sorted.
 
@@ -320,7 +262,7 @@ def waiting_for_restart(live: Mapping[str, str], wanted: Mapping[str, str], name
     return sorted(
         name
         for name, value in wanted.items()
-        if name in live and name in named and name not in SCRATCH_SETTINGS and live[name] != value
+        if name in live and name in named and name not in _SCRATCH_SETTINGS and live[name] != value
     )
 
 
@@ -334,112 +276,3 @@ def parse_postmaster(text: str) -> tuple[int, int, str]:
     if len(lines) < 5:
         raise ValueError("postmaster.pid is not complete")
     return int(lines[0]), int(lines[3]), lines[4].strip()
-
-
-def database_entries(databases: Iterable[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return databases as dictionaries with ``name``, where a plain name is one too."""
-    return [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in databases]
-
-
-_DATABASE_KEYS = ("name", "owner", "encoding", "lc_collate", "lc_ctype", "template", "connection_limit")
-
-
-def input_problems(
-    databases: Iterable[Any], users: Iterable[Mapping[str, Any]], roles: Iterable[str], monitoring_user: str
-) -> list[str]:
-    """Return what is wrong with databases, and with the roles that users are members of or that are
-    removed."""
-    problems = []
-    for entry in databases:
-        if isinstance(entry, str):
-            continue
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            problems.append(f"the database {entry!r} is neither a name nor a dictionary with a name")
-            continue
-        unknown = sorted(str(key) for key in entry if key not in _DATABASE_KEYS)
-        if unknown:
-            problems.append(
-                f"the database {entry['name']!r} has {', '.join(unknown)}, which is none of "
-                f"{', '.join(_DATABASE_KEYS)}"
-            )
-    taken = {"postgres": "the superuser", **dict.fromkeys(roles, "one of postgres_roles")}
-    if monitoring_user:
-        taken[monitoring_user] = "postgres_monitoring_user"
-    problems += [
-        f"user {user['name']!r}: it is {taken[user['name']]}; choose another name"
-        for user in users
-        if user["name"] in taken
-    ]
-    return problems
-
-
-def present_users(users: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the users who are to be there."""
-    return [dict(user) for user in users if user.get("state", "present") == "present"]
-
-
-def absent_users(users: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the names of users who are still there, and are to be removed."""
-    there = {row["rolname"] for row in stored}
-    return [str(user["name"]) for user in users if user.get("state") == "absent" and user["name"] in there]
-
-
-def roles_to_make(
-    wanted: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the roles that are not there as they should be.
-
-    Args:
-        wanted: with ``name``, ``login``, and as far as they have any ``verifier`` and ``connection_limit``.
-        stored: rows of pg_authid: ``rolname``, ``rolpassword``, ``rolcanlogin``, ``rolconnlimit``.
-    """
-    there = {row["rolname"]: row for row in stored}
-
-    def as_wanted(role: Mapping[str, Any]) -> bool:
-        row = there.get(role["name"])
-        return (
-            row is not None
-            and row["rolcanlogin"] == role["login"]
-            and role.get("verifier") in (None, row["rolpassword"])
-            and role.get("connection_limit") in (None, row["rolconnlimit"])
-        )
-
-    return [dict(role) for role in wanted if not as_wanted(role)]
-
-
-def memberships_to_make(
-    users: Iterable[Mapping[str, Any]], monitoring_user: str, stored: Iterable[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the memberships that are lacking: ``role``, and ``members`` who are not yet.
-
-    Args:
-        users: with ``name``, and ``roles`` that they are to be members of.
-        monitoring_user: empty for none.
-        stored: rows with ``rolname`` and ``roles``, the names of those that it is a member of.
-    """
-    wanted = [(str(user["name"]), str(role)) for user in users for role in user.get("roles") or []]
-    if monitoring_user:
-        wanted.append((monitoring_user, "pg_monitor"))
-    there = {(row["rolname"], role) for row in stored for role in row["roles"] or []}
-    lacking = [pair for pair in wanted if pair not in there]
-    return [
-        {"role": role, "members": [member for member, of in lacking if of == role]}
-        for role in dict.fromkeys(role for _member, role in lacking)
-    ]
-
-
-def owned_words(owned: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what users own, a sentence each, at most ten objects by name.
-
-    Args:
-        owned: rows with ``name`` (of the user), ``database`` (empty for what is in none) and ``object``.
-    """
-    by_user: dict[str, list[str]] = {}
-    for row in owned:
-        place = f" in {row['database']}" if row["database"] else ""
-        by_user.setdefault(row["name"], []).append(f"{row['object']}{place}")
-    words = []
-    for name, objects in sorted(by_user.items()):
-        more = f" and {len(objects) - 10} more" if len(objects) > 10 else ""
-        words.append(f"{name} owns {', '.join(sorted(objects)[:10])}{more}")
-    return words

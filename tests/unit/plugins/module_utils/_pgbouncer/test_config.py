@@ -113,7 +113,7 @@ def test_secrets_are_those_of_databases_and_of_ldap() -> None:
         {"auth_ldap_options": 'ldapserver=x ldapbindpasswd="y z"'},
         [{"name": "a", "password": "p"}, {"name": "b"}],
     )
-    assert found == {"p", "y"}
+    assert found == {"p", "y z"}
 
 
 SHOP = "line 4 (shop = host=h1,h2 port=5432 dbname='the shop' connect_query='SELECT ''é''' password=********)"

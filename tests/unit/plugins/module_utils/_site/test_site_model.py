@@ -66,50 +66,6 @@ def test_another_encryption_is_refused() -> None:
         model.password_verifier("secret", "u", None, "plain")
 
 
-def test_grants_tell_no_password() -> None:
-    assert model.user_grants([USER]) == [
-        {"user": "u", "database": "d", "type": "database", "objs": "d"},
-        {"user": "u", "database": "d", "type": "schema", "objs": "public"},
-    ]
-
-
-def test_postgresqls_verifier_goes_before_the_password() -> None:
-    users: list[dict[str, Any]] = [USER, {"name": "v", "verifier": "V"}, {"name": "w", "password": "x"}]
-    assert model.userlist_entries(users, {"u": "U"}) == [
-        {"name": "u", "verifier": "U"},
-        {"name": "v", "verifier": "V"},
-        {"name": "w", "password": "x"},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "needed", "words"),
-    [
-        ({}, 40, "2 pools x (20 + 0 in reserve) = 40; PostgreSQL grants 100 - 3 reserved = 97"),
-        ({"reserve_pool_size": 5}, 50, "2 pools x (20 + 5 in reserve) = 50;"),
-        ({"max_db_connections": 15}, 15, "= 40, capped at 1 databases x 15 = 15;"),
-        ({"max_db_connections": 90}, 40, "= 40;"),
-    ],
-)
-def test_connection_budget(changes: dict[str, int], needed: int, words: str) -> None:
-    inputs = {
-        "pools": 2,
-        "pool_size": 20,
-        "reserve_pool_size": 0,
-        "max_db_connections": 0,
-        "databases": 1,
-        "max_connections": 100,
-        "reserved_connections": 3,
-    }
-    budget = model.connection_budget(**{**inputs, **changes})
-    assert (budget.needed, budget.granted) == (needed, 97)
-    assert words in budget.arithmetic
-
-
-def test_pools_are_pairs_of_user_and_database() -> None:
-    assert model.pool_count([{"databases": ["a"]}, {"databases": ["a", "b"]}, {}], 4) == 7
-
-
 @pytest.mark.parametrize(("state", "healthy"), [("running", True), ("stopped", False), (None, False)])
 def test_status_is_healthy_only_where_all_runs(state: str | None, healthy: bool) -> None:
     units = {"postgresql@17-main.service": {"state": "running"}}
