@@ -111,9 +111,19 @@ def pgbouncer_processes(
         raise AnsibleFilterError(f"Failed to divide the limits: {error}") from error
 
 
-def pgbouncer_turns(results: list[dict[str, Any]], **others: Any) -> list[dict[str, Any]]:
+def pgbouncer_turns(
+    results: list[dict[str, Any]],
+    *,
+    reload_for: list[str],
+    restart_for: list[str],
+    reloads: bool,
+    drains: bool,
+) -> list[dict[str, Any]]:
     """Return what each process has to do, in the order to do it in; see the model."""
-    return [turn._asdict() for turn in processes.turns(results, **others)]
+    found = processes.turns(
+        results, reload_for=reload_for, restart_for=restart_for, reloads=reloads, drains=drains
+    )
+    return [turn._asdict() for turn in found]
 
 
 def _version(text: str) -> catalogue.Version | None:

@@ -179,7 +179,7 @@ action:
   description:
     - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a
       setting differs that PgBouncer can't change while it runs, where it does not answer on its socket, or
-    for what RV(also) tells.
+      for what RV(also) tells.
   returned: success
   type: str
   sample: reload
