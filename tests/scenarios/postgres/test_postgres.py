@@ -233,58 +233,6 @@ def test_the_role_refuses_before_it_changes_anything(hosts: Scenario) -> None:
     assert {name: files(hosts, name) for name in cases} == before
 
 
-class TestChanges:
-    """What happens to running servers, in runs that each change several hosts."""
-
-    LOCKS = "PostgreSQL goes on with its old max_locks_per_transaction until it is restarted"
-    UNIT = "PostgreSQL goes on with its old systemd's unit until it is restarted"
-
-    def test_wait_for_a_restart_until_it_is_allowed(self, hosts: Scenario) -> None:
-        started = {name: hosts.query(name, STARTED) for name in ("md5", "tuned")}
-        by_host: dict[str, dict[str, Any]] = {
-            "md5": {
-                "postgres_settings": {"max_locks_per_transaction": 96, "log_min_duration_statement": 700}
-            },
-            "tuned": {"postgres_writable_paths": ["/srv/tablespaces", "/srv/archive"]},
-        }
-        foretold = hosts.playbook("--check", "--diff", by_host=by_host)
-        assert self.LOCKS in words(foretold)
-        assert self.UNIT in words(foretold)
-        assert "+ReadWritePaths=-/srv/archive" in foretold.stdout
-        made = hosts.playbook(by_host=by_host)
-        assert not any(counts["failed"] for counts in recap(made).values()), made.stdout
-        again = hosts.playbook(by_host=by_host)
-        assert changed_nothing(again), again.stdout
-        for result in (made, again):
-            assert self.LOCKS in words(result)
-            assert self.UNIT in words(result)
-        assert hosts.query("md5", "SHOW log_min_duration_statement") == "700ms"
-        assert hosts.query("md5", "SHOW max_locks_per_transaction") == "64"
-        assert {name: hosts.query(name, STARTED) for name in started} == started
-        allowed = hosts.playbook(by_host=by_host, variables={"postgres_restart_allowed": True})
-        assert allowed.returncode == 0, allowed.stdout
-        assert "until it is restarted" not in words(allowed)
-        assert hosts.query("md5", "SHOW max_locks_per_transaction") == "96"
-        assert hosts.query("tuned", STARTED) > started["tuned"]
-
-    def test_leave_users_who_own_something(self, hosts: Scenario) -> None:
-        users = [
-            {"name": "myuser", "password": secret("debian12"), "databases": ["mydb"]},
-            {"name": "leaver", "state": "absent"},
-        ]
-        by_host = {"debian12": {"postgres_users": users}}
-        hosts.query("debian12", "CREATE ROLE leaver LOGIN; GRANT ALL ON SCHEMA public TO leaver", "mydb")
-        hosts.query("debian12", "SET ROLE leaver; CREATE TABLE left_behind (x int)", "mydb")
-        result = hosts.playbook(by_host=by_host)
-        assert result.returncode != 0
-        assert "leaver owns table left_behind in mydb" in words(result), result.stdout
-        assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == "1"
-        hosts.query("debian12", "DROP TABLE left_behind", "mydb")
-        result = hosts.playbook(by_host=by_host)
-        assert result.returncode == 0, result.stdout
-        assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == ""
-
-
 class TestSandbox:
     """PostgreSQL is confined, and does its work all the same."""
 
@@ -345,15 +293,6 @@ class TestSandbox:
         let = {folder: text for folder, text in said.items() if not re.search(CLOSED, text)}
         assert let == {}
 
-    def test_has_room_for_tablespaces(self, hosts: Scenario) -> None:
-        hosts.root("tuned", "install -d -o postgres -g postgres -m 700 /srv/tablespaces/fast")
-        # The directory came after the server's start: until the next one it is out of reach.
-        hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
-        hosts.query("tuned", "CREATE TABLESPACE fast LOCATION '/srv/tablespaces/fast'")
-        hosts.query("tuned", "CREATE TABLE in_there (n int) TABLESPACE fast; INSERT INTO in_there VALUES (1)")
-        hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
-        hosts.query("tuned", "INSERT INTO in_there VALUES (2); CHECKPOINT")
-
 
 @pytest.mark.usefixtures("prometheus")
 class TestMonitoring:
@@ -383,3 +322,63 @@ class TestMonitoring:
         assert "no pg_hba.conf entry" in said
         as_superuser = hosts.ssh("plain", "sudo -u prometheus psql -U postgres -c 'SELECT 1'")
         assert "Peer authentication failed" in as_superuser.stderr
+
+
+class TestChanges:
+    """What happens to running servers. Last, for they stay changed."""
+
+    LOCKS = "PostgreSQL goes on with its old max_locks_per_transaction until it is restarted"
+    UNIT = "PostgreSQL goes on with its old systemd's unit until it is restarted"
+
+    def test_wait_for_a_restart_until_it_is_allowed(self, hosts: Scenario) -> None:
+        hosts.root("tuned", "install -d -o postgres -g postgres -m 700 /srv/tablespaces/fast")
+        # The directory came after the server's start: until the next one it is out of reach.
+        hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
+        hosts.query("tuned", "CREATE TABLESPACE fast LOCATION '/srv/tablespaces/fast'")
+        hosts.query("tuned", "CREATE TABLE in_there (n int) TABLESPACE fast; INSERT INTO in_there VALUES (1)")
+        started = {name: hosts.query(name, STARTED) for name in ("md5", "tuned")}
+        by_host: dict[str, dict[str, Any]] = {
+            "md5": {
+                "postgres_settings": {"max_locks_per_transaction": 96, "log_min_duration_statement": 700}
+            },
+            "tuned": {"postgres_writable_paths": ["/srv/archive"]},
+        }
+        foretold = hosts.playbook("--check", "--diff", by_host=by_host)
+        assert self.LOCKS in words(foretold)
+        assert self.UNIT in words(foretold)
+        assert "+ReadWritePaths=-/srv/archive" in foretold.stdout
+        # The path that had it is gone, the tablespace is there.
+        assert "+ReadWritePaths=-/srv/tablespaces/fast" in foretold.stdout
+        made = hosts.playbook(by_host=by_host)
+        assert not any(counts["failed"] for counts in recap(made).values()), made.stdout
+        again = hosts.playbook(by_host=by_host)
+        assert changed_nothing(again), again.stdout
+        for result in (made, again):
+            assert self.LOCKS in words(result)
+            assert self.UNIT in words(result)
+        assert hosts.query("md5", "SHOW log_min_duration_statement") == "700ms"
+        assert hosts.query("md5", "SHOW max_locks_per_transaction") == "64"
+        assert {name: hosts.query(name, STARTED) for name in started} == started
+        allowed = hosts.playbook(by_host=by_host, variables={"postgres_restart_allowed": True})
+        assert allowed.returncode == 0, allowed.stdout
+        assert "until it is restarted" not in words(allowed)
+        assert hosts.query("md5", "SHOW max_locks_per_transaction") == "96"
+        assert hosts.query("tuned", STARTED) > started["tuned"]
+        hosts.query("tuned", "INSERT INTO in_there VALUES (2); CHECKPOINT")
+
+    def test_leave_users_who_own_something(self, hosts: Scenario) -> None:
+        users = [
+            {"name": "myuser", "password": secret("debian12"), "databases": ["mydb"]},
+            {"name": "leaver", "state": "absent"},
+        ]
+        by_host = {"debian12": {"postgres_users": users}}
+        hosts.query("debian12", "CREATE ROLE leaver LOGIN; GRANT ALL ON SCHEMA public TO leaver", "mydb")
+        hosts.query("debian12", "SET ROLE leaver; CREATE TABLE left_behind (x int)", "mydb")
+        result = hosts.playbook(by_host=by_host)
+        assert result.returncode != 0
+        assert "leaver owns table left_behind in mydb" in words(result), result.stdout
+        assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == "1"
+        hosts.query("debian12", "DROP TABLE left_behind", "mydb")
+        result = hosts.playbook(by_host=by_host)
+        assert result.returncode == 0, result.stdout
+        assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == ""
