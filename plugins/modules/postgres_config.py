@@ -211,6 +211,12 @@ def wanted(params: dict[str, Any], derived: dict[str, Any]) -> api.Candidate:
     )
 
 
+def number(value: object, default: int) -> int:
+    """Return a setting's number; the default where it is none, which the proof complains of."""
+    text = str(value)
+    return int(text) if text.isdigit() and int(text) else default
+
+
 def write(module: AnsibleModule, path: Path, text: str) -> None:
     """Replace a file in one step. Raises ServerError where the system refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -252,7 +258,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     """Bring the configuration into the wanted state, or in check mode foresee it, and return the result."""
     params = module.params
     derived = api.derived(
-        Path(params["data_directory"]), int(params["settings"].get("max_connections") or 100)
+        Path(params["data_directory"]), number(params["settings"].get("max_connections"), 100)
     )
     candidate = wanted(params, derived)
     before = {path: api.read(path) for path in candidate.files}
@@ -271,7 +277,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         ],
         "overridden": [],
         "pending_restart": [],
-        "port": int(params["settings"].get("port") or 5432),
+        "port": number(params["settings"].get("port"), 5432),
         "reloaded": False,
         "restart_needed": False,
     }
