@@ -48,10 +48,8 @@ def options(host: str, certified: dict[str, str]) -> dict[str, str]:
 
 def console(hosts: Scenario, host: str, command: str, process: int = 1) -> str:
     """Return what the console of a process answers its administrator."""
-    return hosts.root(
-        host,
-        f"sudo -u pgbouncer psql -XAtq -h /run/pgbouncer/{process} -p 6432 -U pgbouncer -d pgbouncer -c {shlex.quote(command)}",
-    )
+    psql = f"psql -XAtq -h /run/pgbouncer/{process} -p 6432 -U pgbouncer -d pgbouncer"
+    return hosts.root(host, f"sudo -u pgbouncer {psql} -c {shlex.quote(command)}")
 
 
 def test_users_come_in_through_the_pooler(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
@@ -192,7 +190,7 @@ class TestTls:
 
 @contextmanager
 def load(hosts: Scenario, host: str, known: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
-    """Have 50 clients select through the pooler while the block lasts; what each pgbench said is in the list after it."""
+    """Have 50 clients select through the pooler while the block lasts; afterwards the list has each pgbench."""
     stop = f"/tmp/stop-{host}"
     hosts.ssh(host, f"rm -f {stop}")
     words = " ".join(f"{name}={value}" for name, value in {"host": "127.0.0.1", **known}.items())
