@@ -6,9 +6,9 @@
     MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.state/molecule-pgbouncer .venv/bin/molecule converge -s pgbouncer
     .venv/bin/python benchmarks/pooling.py [--seconds 10] [--rounds 3] [--scale 50] [--clients 10000]
 
-Runs pgbench on the host ``md5`` of that scenario, over TCP, and prints medians, their ratios and the load of the
-machine before each part. Everybody logs in by MD5 there: a SCRAM login takes so much of the client's own processor
-that with reconnects the load generator would be measured.
+Runs pgbench on the host ``md5`` of that scenario, over TCP, and prints medians, their ratios and the load of
+the machine before each part. Everybody logs in by MD5 there: a SCRAM login takes so much of the client's own
+processor that with reconnects the load generator would be measured.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def prepare(hosts: Scenario, scale: int, clients: int) -> None:
         raise RuntimeError(result.stdout)
     hosts.root(
         HOST,
-        f"systemctl stop tutorial 2>/dev/null; install -d -o pgbouncer -g pgbouncer {FOLDER}; cd {FOLDER}; cat > ini;"
-        " cp /etc/pgbouncer/userlist.txt .; chown pgbouncer *;"
+        f"systemctl stop tutorial 2>/dev/null; install -d -o pgbouncer -g pgbouncer {FOLDER}; cd {FOLDER};"
+        " cat > ini; cp /etc/pgbouncer/userlist.txt .; chown pgbouncer *;"
         f" systemd-run --quiet --collect --unit=tutorial --uid=pgbouncer /usr/sbin/pgbouncer {FOLDER}/ini",
         stdin=CONFIGURATION,
     )
@@ -184,12 +184,13 @@ def main() -> None:
         raise RuntimeError(result.stderr)
     many = json.loads(result.stdout)
     clients, kilobytes = many["most"]
-    tps = sum(float(number) for said in many["said"] for number in re.findall(r"tps = ([\d.]+)", said))
+    rate = sum(float(number) for said in many["said"] for number in re.findall(r"tps = ([\d.]+)", said))
     failed = [said for said, code in zip(many["said"], many["codes"], strict=True) if code]
     print(
-        f"\n{clients} clients at once: PgBouncer's memory {many['before'] / 1024:.1f} -> {kilobytes / 1024:.1f} MB,"
+        f"\n{clients} clients at once: PgBouncer's memory"
+        f" {many['before'] / 1024:.1f} -> {kilobytes / 1024:.1f} MB,"
         f" {(kilobytes - many['before']) / max(clients, 1):.1f} kB for each;"
-        f" {tps:.0f} transactions a second;"
+        f" {rate:.0f} transactions a second;"
         f" {len(failed)} of 8 pgbench failed{': ' + failed[0][-300:] if failed else ''}."
     )
     hosts.query(

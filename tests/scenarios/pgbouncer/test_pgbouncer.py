@@ -1,4 +1,4 @@
-"""PgBouncer in front of PostgreSQL on bare hosts: who comes in, how it is confined, and that nobody is dropped."""
+"""PgBouncer in front of PostgreSQL on bare hosts: who comes in, what confines it, that nobody is dropped."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class TestTls:
 
 @contextmanager
 def load(hosts: Scenario, host: str, known: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
-    """Have 50 clients select through the pooler while the block lasts; afterwards the list has each pgbench."""
+    """Have 50 clients select through the pooler while the block lasts; then the list has each pgbench."""
     stop = f"/tmp/stop-{host}"
     hosts.ssh(host, f"rm -f {stop}")
     words = " ".join(f"{name}={value}" for name, value in {"host": "127.0.0.1", **known}.items())
