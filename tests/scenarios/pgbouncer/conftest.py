@@ -30,7 +30,7 @@ def host(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def certified(hosts: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return libpq's options for a client of the host ``tls``: it has a certificate, and checks the server's."""
+    """Return libpq's options for a client of ``tls``, who has a certificate and checks the server's."""
     folder = tmp_path_factory.mktemp("client")
     authority = hosts.state / "certificates/authority"
     for arguments in (

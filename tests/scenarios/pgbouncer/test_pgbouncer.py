@@ -70,7 +70,10 @@ def test_passwords_are_kept_as_the_variant_says_and_nobody_else_reads_them(
     stored = hosts.query(host, "SELECT rolpassword FROM pg_authid WHERE rolname = 'myuser'")
     assert stored in userlist
     assert PASSWORD not in userlist
-    modes = hosts.root(host, "stat --format '%U:%G %a' /etc/pgbouncer /etc/pgbouncer/*")
+    modes = hosts.root(
+        host,
+        "stat --format '%U:%G %a' /etc/pgbouncer /etc/pgbouncer/userlist.txt /etc/pgbouncer/pgbouncer-*.ini",
+    )
     assert set(modes.splitlines()) == {"root:pgbouncer 750", "root:pgbouncer 640"}
 
 
