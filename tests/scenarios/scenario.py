@@ -91,7 +91,7 @@ class Scenario:
         user: str = "myuser",
         database: str = "mydb",
         port: int = 0,
-        **options: str,
+        options: Mapping[str, str] | None = None,
     ) -> str:
         """Log in over loopback and return what the server says: ``ok``, or its error.
 
@@ -111,7 +111,7 @@ class Scenario:
             "password": password,
             "dbname": database,
             "connect_timeout": 10,
-            **options,
+            **(options or {}),
         }
         result = self.ssh(host, f"python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
         return result.stdout.strip() or result.stderr

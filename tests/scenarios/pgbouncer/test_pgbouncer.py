@@ -54,12 +54,11 @@ def console(hosts: Scenario, host: str, command: str, process: int = 1) -> str:
 
 def test_users_come_in_through_the_pooler(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
     known = options(host, certified)
-    assert hosts.login(host, PASSWORD, port=6432, **known) == "ok"
-    wrong = hosts.login(host, "wrong", port=6432, **known)
-    # Who is not in the userlist is looked up; who is there is not.
-    assert "password authentication failed" in wrong
-    assert hosts.login(host, PASSWORD, user="stranger", port=6432, **known) != "ok"
-    assert hosts.login(host, PASSWORD, user="postgres", port=6432, **known) != "ok"
+    assert hosts.login(host, PASSWORD, port=6432, options=known) == "ok"
+    wrong = hosts.login(host, "wrong", port=6432, options=known)
+    assert "authentication failed" in wrong
+    assert hosts.login(host, PASSWORD, user="stranger", port=6432, options=known) != "ok"
+    assert hosts.login(host, PASSWORD, user="postgres", port=6432, options=known) != "ok"
 
 
 def test_passwords_are_kept_as_the_variant_says_and_nobody_else_reads_them(
@@ -85,7 +84,7 @@ def test_there_are_as_many_processes_as_wanted_and_they_know_each_other(hosts: S
     ]
     for number in range(1, wanted + 1):
         peers = console(hosts, host, "SHOW PEERS", number).splitlines()
-        assert len(peers) == (wanted if wanted > 1 else 0)
+        assert len(peers) == wanted - 1
     limits = [
         int(re.findall(r"(?m)^max_client_conn\|(\d+)", console(hosts, host, "SHOW CONFIG", number))[0])
         for number in range(1, wanted + 1)
@@ -137,7 +136,7 @@ class TestLookup:
 
     def test_a_new_user_comes_in_without_a_run(self, hosts: Scenario, newcomer: str) -> None:
         assert hosts.login("lookup", "new", user=newcomer, port=6432) == "ok"
-        assert "password authentication failed" in hosts.login("lookup", "old", user=newcomer, port=6432)
+        assert "authentication failed" in hosts.login("lookup", "old", user=newcomer, port=6432)
         assert newcomer not in hosts.root("lookup", "cat /etc/pgbouncer/userlist.txt")
 
     @pytest.mark.parametrize(
@@ -170,19 +169,19 @@ class TestTls:
     def test_clients_without_a_certificate_or_without_tls_are_refused(
         self, hosts: Scenario, certified: dict[str, str]
     ) -> None:
-        plain = hosts.login("tls", PASSWORD, port=6432, sslmode="disable")
+        plain = hosts.login("tls", PASSWORD, port=6432, options={"sslmode": "disable"})
         assert "SSL required" in plain, plain
         without = {k: v for k, v in certified.items() if k not in ("sslcert", "sslkey")}
-        assert hosts.login("tls", PASSWORD, port=6432, **without) != "ok"
+        assert hosts.login("tls", PASSWORD, port=6432, options=without) != "ok"
 
     def test_clients_refuse_a_server_of_another_name(
         self, hosts: Scenario, certified: dict[str, str]
     ) -> None:
-        said = hosts.login("tls", PASSWORD, port=6432, **{**certified, "host": "elsewhere"})
+        said = hosts.login("tls", PASSWORD, port=6432, options={**certified, "host": "elsewhere"})
         assert 'does not match host name "elsewhere"' in said
 
     def test_postgresql_is_reached_by_tls(self, hosts: Scenario, certified: dict[str, str]) -> None:
-        assert hosts.login("tls", PASSWORD, port=6432, **certified) == "ok"
+        assert hosts.login("tls", PASSWORD, port=6432, options=certified) == "ok"
         legs = (
             "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)"
             " WHERE a.usename = 'myuser' AND a.client_addr IS NOT NULL"
