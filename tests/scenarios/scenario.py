@@ -91,6 +91,7 @@ class Scenario:
         user: str = "myuser",
         database: str = "mydb",
         port: int = 0,
+        *,
         options: Mapping[str, str] | None = None,
     ) -> str:
         """Log in over loopback and return what the server says: ``ok``, or its error.
