@@ -77,6 +77,11 @@ class Scenario:
         """Run a command on a host as ``admin``, who may do all with sudo."""
         return self.run("ssh", "-F", str(self.state / "ssh_config"), host, command, stdin=stdin)
 
+    def python(self, host: str, script: str, inputs: Any, *, sudo: bool = False) -> Run:
+        """Run a Python script on a host, with its inputs as JSON on stdin, where no ``ps`` shows them."""
+        prefix = "sudo " if sudo else ""
+        return self.ssh(host, f"{prefix}python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
+
     def root(self, host: str, command: str, stdin: str | None = None) -> str:
         """Return what a command of root's prints, which must succeed."""
         result = self.ssh(host, f"sudo sh -c {shlex.quote(command)}", stdin=stdin)
@@ -94,11 +99,18 @@ class Scenario:
         return self.ssh(host, f"sudo -u postgres psql -XAtq -v ON_ERROR_STOP=1 -d {database}", stdin=sql)
 
     def login(
-        self, host: str, password: str, user: str = "myuser", database: str = "mydb", port: int = 0
+        self,
+        host: str,
+        password: str,
+        user: str = "myuser",
+        database: str = "mydb",
+        port: int = 0,
+        *,
+        options: Mapping[str, str] | None = None,
     ) -> str:
         """Log in over loopback and return what the server says: ``ok``, or its error.
 
-        ``port`` is PostgreSQL's where it is 0.
+        ``port`` is PostgreSQL's where it is 0. Options are libpq's.
         """
         script = (
             "import json, sys, psycopg2\n"
@@ -114,6 +126,7 @@ class Scenario:
             "password": password,
             "dbname": database,
             "connect_timeout": 10,
+            **(options or {}),
         }
         result = self.ssh(host, f"python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
         return result.stdout.strip() or result.stderr

@@ -148,7 +148,6 @@ SETTINGS: dict[str, Kind] = {
     "server_tls_key_file": _PATH,
     "server_tls_protocols": _LIST,
     "server_tls_sslmode": _SSLMODE,
-    "service_name": _TEXT,
     "so_reuseport": _SWITCH,
     "stats_period": _POSITIVE,
     "stats_users": _LIST,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,3 +26,30 @@ def hosts() -> Scenario:
 def host(request: pytest.FixtureRequest) -> str:
     """Return each host of the scenario in turn."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def certified(hosts: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return libpq's options for a client of ``tls``, who has a certificate and checks the server's."""
+    folder = tmp_path_factory.mktemp("client")
+    authority = hosts.state / "certificates/authority"
+    for arguments in (
+        "req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=myuser"
+        " -keyout client.key -out client.csr",
+        f"x509 -req -in client.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial"
+        " -CAserial client.srl -days 1 -out client.crt",
+    ):
+        subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
+    contents = {"client.key": folder / "client.key", "client.crt": folder / "client.crt"}
+    contents["authority.crt"] = authority.with_suffix(".crt")
+    for name, path in contents.items():
+        hosts.ssh("tls", f"umask 077; cat > ~/{name}", stdin=path.read_text())
+    return {
+        # By its name, which is in its certificate; the host itself does not resolve it.
+        "host": "tls",
+        "hostaddr": "127.0.0.1",
+        "sslmode": "verify-full",
+        "sslrootcert": "/home/admin/authority.crt",
+        "sslcert": "/home/admin/client.crt",
+        "sslkey": "/home/admin/client.key",
+    }

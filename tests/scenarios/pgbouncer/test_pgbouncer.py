@@ -1,17 +1,275 @@
-"""PgBouncer in front of PostgreSQL on bare hosts."""
+"""PgBouncer in front of PostgreSQL on bare hosts: who comes in, what confines it, that nobody is dropped."""
 
 from __future__ import annotations
 
-from scenario import Scenario
+import json
+import re
+import shlex
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenario import Scenario, changed_nothing
 
 PASSWORD = 'it\'s "secret" enough'
+PROCESSES = {"scram": 1, "md5": 2, "lookup": 3, "tls": 2}
+LOAD = (Path(__file__).parent / "support/load.sh").read_text()
+
+CANCELLING = """
+import json, sys, threading, time, psycopg2
+inputs = json.load(sys.stdin)
+connections = [psycopg2.connect(**inputs) for _ in range(6)]
+ended = []
+def sleep(connection):
+    try:
+        connection.cursor().execute("SELECT pg_sleep(20)")
+    except psycopg2.extensions.QueryCanceledError:
+        ended.append(connection)
+threads = [threading.Thread(target=sleep, args=(connection,)) for connection in connections]
+for thread in threads:
+    thread.start()
+time.sleep(1)
+start = time.monotonic()
+for connection in connections:
+    connection.cancel()
+for thread in threads:
+    thread.join()
+print(json.dumps([len(ended), time.monotonic() - start]))
+"""
 
 
-def test_users_come_in_through_the_pooler(hosts: Scenario, host: str) -> None:
-    assert hosts.login(host, PASSWORD, port=6432) == "ok"
-    assert "password authentication failed" in hosts.login(host, "wrong", port=6432)
+def options(host: str, certified: dict[str, str]) -> dict[str, str]:
+    """Return libpq's options that a client of the host's pooler needs."""
+    return certified if host == "tls" else {}
 
 
-def test_passwords_are_kept_as_the_variant_says(hosts: Scenario, host: str) -> None:
+def console(hosts: Scenario, host: str, command: str, process: int = 1) -> str:
+    """Return what the console of a process answers its administrator."""
+    psql = f"psql -XAtq -h /run/pgbouncer/{process} -p 6432 -U pgbouncer -d pgbouncer"
+    return hosts.root(host, f"sudo -u pgbouncer {psql} -c {shlex.quote(command)}")
+
+
+def test_users_come_in_through_the_pooler(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
+    known = options(host, certified)
+    assert hosts.login(host, PASSWORD, port=6432, options=known) == "ok"
+    wrong = hosts.login(host, "wrong", port=6432, options=known)
+    assert "authentication failed" in wrong
+    assert hosts.login(host, PASSWORD, user="stranger", port=6432, options=known) != "ok"
+    assert hosts.login(host, PASSWORD, user="postgres", port=6432, options=known) != "ok"
+
+
+def test_passwords_are_kept_as_the_variant_says_and_nobody_else_reads_them(
+    hosts: Scenario, host: str
+) -> None:
     userlist = hosts.root(host, "cat /etc/pgbouncer/userlist.txt")
-    assert ('"myuser" "md5' if host == "md5" else '"myuser" "SCRAM-SHA-256$') in userlist
+    assert ('"myuser" "md5' if host == "md5" else '"myuser" "SCRAM-SHA-256$4096:') in userlist
+    stored = hosts.query(host, "SELECT rolpassword FROM pg_authid WHERE rolname = 'myuser'")
+    assert stored in userlist
+    assert PASSWORD not in userlist
+    modes = hosts.root(
+        host,
+        "stat --format '%U:%G %a' /etc/pgbouncer /etc/pgbouncer/userlist.txt /etc/pgbouncer/pgbouncer-*.ini",
+    )
+    assert set(modes.splitlines()) == {"root:pgbouncer 750", "root:pgbouncer 640"}
+
+
+def test_there_are_as_many_processes_as_wanted_and_they_know_each_other(hosts: Scenario, host: str) -> None:
+    units = hosts.root(host, "systemctl list-units --plain --no-legend --state=running 'pgbouncer*'")
+    wanted = PROCESSES[host]
+    assert [line.split()[0] for line in units.splitlines()] == [
+        f"pgbouncer@{number}.service" for number in range(1, wanted + 1)
+    ]
+    for number in range(1, wanted + 1):
+        peers = console(hosts, host, "SHOW PEERS", number).splitlines()
+        assert len(peers) == wanted - 1
+    limits = [
+        int(re.findall(r"(?m)^max_client_conn\|(\d+)", console(hosts, host, "SHOW CONFIG", number))[0])
+        for number in range(1, wanted + 1)
+    ]
+    assert sum(limits) == 1000
+
+
+def test_a_query_is_cancelled_whichever_process_hears_of_it(
+    hosts: Scenario, host: str, certified: dict[str, str]
+) -> None:
+    inputs = {
+        "host": "127.0.0.1",
+        "port": 6432,
+        "user": "myuser",
+        "password": PASSWORD,
+        "dbname": "mydb",
+        **options(host, certified),
+    }
+    result = hosts.python(host, CANCELLING, inputs)
+    assert result.returncode == 0, result.stderr
+    cancelled, seconds = json.loads(result.stdout)
+    assert cancelled == 6
+    assert seconds < 5
+
+
+def test_sandbox_is_in_force(hosts: Scenario, host: str) -> None:
+    for number in range(1, PROCESSES[host] + 1):
+        name = f"pgbouncer@{number}.service"
+        # In tenths: below 2.5.
+        hosts.root(host, f"systemd-analyze security --no-pager --threshold=24 {name}")
+        pid = hosts.root(host, f"systemctl show --property=MainPID --value {name}")
+        status = hosts.root(host, f"cat /proc/{pid}/status; stat --format 'Owner: %U' /proc/{pid}")
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+        assert "CapBnd:\t0000000000000000" in status
+        assert "Owner: pgbouncer" in status
+
+
+class TestLookup:
+    """Users who are in PostgreSQL alone."""
+
+    @pytest.fixture
+    def newcomer(self, hosts: Scenario) -> Iterator[str]:
+        """Make a user, whom no run has heard of."""
+        hosts.query("lookup", "GRANT CONNECT ON DATABASE mydb TO app_users")
+        hosts.query("lookup", "CREATE ROLE newcomer LOGIN PASSWORD 'new' IN ROLE app_users")
+        yield "newcomer"
+        hosts.query("lookup", "DROP ROLE newcomer")
+
+    def test_a_new_user_comes_in_without_a_run(self, hosts: Scenario, newcomer: str) -> None:
+        assert hosts.login("lookup", "new", user=newcomer, port=6432) == "ok"
+        assert "authentication failed" in hosts.login("lookup", "old", user=newcomer, port=6432)
+        assert newcomer not in hosts.root("lookup", "cat /etc/pgbouncer/userlist.txt")
+
+    @pytest.mark.parametrize(
+        "what",
+        ["VALID UNTIL 'yesterday'", "SUPERUSER", "REPLICATION", "BYPASSRLS", "NOLOGIN", "PASSWORD NULL"],
+    )
+    def test_nobody_else_is_found(self, hosts: Scenario, newcomer: str, what: str) -> None:
+        hosts.query("lookup", f"ALTER ROLE {newcomer} {what}")
+        for password in ("new", "md5"):
+            said = hosts.login("lookup", password, user=newcomer, port=6432)
+            assert "no such user" in said or "authentication failed" in said, said
+
+    def test_who_looks_up_can_do_nothing_else(self, hosts: Scenario) -> None:
+        assert hosts.login("lookup", "", user="pgbouncer_auth", port=6432) != "ok"
+        rights = (
+            "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'pgbouncer_auth'"
+        )
+        assert hosts.query("lookup", rights) == "f"
+        refused = hosts.psql("lookup", "SET ROLE pgbouncer_auth; SELECT * FROM pg_authid")
+        assert "permission denied" in refused.stderr
+        assert (
+            "permission denied"
+            in hosts.psql("lookup", "SET ROLE myuser; SELECT pgbouncer.user_lookup('x')").stderr
+        )
+
+
+class TestTls:
+    """Both sides look at the other's certificate, on both legs."""
+
+    def test_clients_without_a_certificate_or_without_tls_are_refused(
+        self, hosts: Scenario, certified: dict[str, str]
+    ) -> None:
+        plain = hosts.login("tls", PASSWORD, port=6432, options={"sslmode": "disable"})
+        assert "SSL required" in plain, plain
+        without = {k: v for k, v in certified.items() if k not in ("sslcert", "sslkey")}
+        assert hosts.login("tls", PASSWORD, port=6432, options=without) != "ok"
+
+    def test_clients_refuse_a_server_of_another_name(
+        self, hosts: Scenario, certified: dict[str, str]
+    ) -> None:
+        said = hosts.login("tls", PASSWORD, port=6432, options={**certified, "host": "elsewhere"})
+        assert 'does not match host name "elsewhere"' in said
+
+    def test_postgresql_is_reached_by_tls(self, hosts: Scenario, certified: dict[str, str]) -> None:
+        words = " ".join(f"{name}={value}" for name, value in certified.items())
+        own = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        psql = f'psql -XAt -c "{own}" "{words} port=6432 user=myuser dbname=mydb"'
+        said = hosts.ssh("tls", f'export PGPASSWORD="$(cat)"; {psql}', stdin=PASSWORD)
+        assert said.stdout.strip() == "t", said.stderr
+        assert "verify-full" in console(hosts, "tls", "SHOW CONFIG")
+
+
+@contextmanager
+def load(hosts: Scenario, host: str, known: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
+    """Have 50 clients select through the pooler while the block lasts; then the list has each pgbench."""
+    stop = f"/tmp/stop-{host}"
+    hosts.ssh(host, f"rm -f {stop}")
+    words = " ".join(f"{name}={value}" for name, value in {"host": "127.0.0.1", **known}.items())
+    command = f"{LOAD}\nload {shlex.quote(words)} {stop}"
+    said: list[str] = []
+    runs: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: said.append(hosts.ssh(host, command, stdin=PASSWORD).stdout))
+    thread.start()
+    try:
+        yield runs
+    finally:
+        hosts.ssh(host, f"touch {stop}")
+        thread.join()
+    for part in said[0].split("=== ")[1:]:
+        runs.append(
+            {
+                "code": int(part.split()[0]),
+                "done": int((re.findall(r"actually processed: (\d+)", part) or ["0"])[0]),
+                "failed": int((re.findall(r"failed transactions: (\d+)", part) or ["-1"])[0]),
+                "said": part,
+            }
+        )
+
+
+def state(hosts: Scenario, host: str) -> list[str]:
+    """Return which programs the processes are."""
+    units = " ".join(f"pgbouncer@{number}" for number in range(1, PROCESSES[host] + 1))
+    return hosts.root(host, f"systemctl show --property=MainPID --value {units}").split()
+
+
+def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: dict[str, str]) -> None:
+    changed = ("md5", "lookup", "tls")
+    for host in changed:
+        hosts.query(host, "GRANT CREATE ON SCHEMA public TO myuser", "mydb")
+        made = hosts.ssh(
+            host,
+            'export PGPASSWORD="$(cat)"; pgbench -iq -s 2 "host=127.0.0.1 user=myuser dbname=mydb" 2>&1',
+            stdin=PASSWORD,
+        )
+        assert made.returncode == 0, made.stdout
+    before = {host: state(hosts, host) for host in changed}
+    served = hosts.root("tls", "sha256sum /etc/ssl/pooled/*/server.crt")
+    guest = {"name": "guest", "verifier": "md5" + "0" * 32}
+    variables = {
+        # A setting that takes a restart, one that takes a reload, a user more, and new certificates.
+        "all_settings": {
+            "md5": {"listen_backlog": 200, "server_idle_timeout": 500},
+            "lookup": {"server_idle_timeout": 500},
+        },
+        "pgbouncer_settings": "{{ all_settings[inventory_hostname] | default({}) }}",
+        "pgbouncer_users": [{"name": "myuser", "password": PASSWORD}, guest],
+        "pooled_certificates_renew": True,
+    }
+    with (
+        load(hosts, "md5", {}) as md5,
+        load(hosts, "lookup", {}) as lookup,
+        load(hosts, "tls", certified) as tls,
+    ):
+        result = hosts.playbook("--limit", ",".join(changed), variables=variables)
+    assert result.returncode == 0, result.stdout
+    for runs in (md5, lookup, tls):
+        assert [run for run in runs if run["code"] or run["failed"]] == []
+        assert len(runs) > 1
+        assert sum(run["done"] for run in runs) > 1000
+    # All of it has happened, and only what had to be was restarted.
+    after = {host: state(hosts, host) for host in changed}
+    assert set(before["md5"]).isdisjoint(after["md5"])
+    assert (before["lookup"], before["tls"]) == (after["lookup"], after["tls"])
+    for host in changed:
+        assert '"guest"' in hosts.root(host, "cat /etc/pgbouncer/userlist.txt")
+    for number in (1, 2, 3):
+        assert "server_idle_timeout|500|" in console(hosts, "lookup", "SHOW CONFIG", number)
+    for number in (1, 2):
+        assert "listen_backlog|200|" in console(hosts, "md5", "SHOW CONFIG", number)
+    assert not set(served.splitlines()) & set(
+        hosts.root("tls", "sha256sum /etc/ssl/pooled/*/server.crt").splitlines()
+    )
+    again = hosts.playbook(
+        "--limit", ",".join(changed), variables={**variables, "pooled_certificates_renew": False}
+    )
+    assert changed_nothing(again), again.stdout

@@ -38,7 +38,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import 
     takeover,
 )
 
-postgres = proof.account("postgres")
+pooler = proof.account("pgbouncer")
 place = Path(tempfile.mkdtemp(prefix="every-setting-"))
 other = place / "other"
 other.mkdir()
@@ -70,7 +70,7 @@ subprocess.run(
     capture_output=True,
 )
 for path in (place, other, *files.values()):
-    os.chown(path, postgres.uid, postgres.gid)
+    os.chown(path, pooler.uid, pooler.gid)
 
 BASE: dict[str, Any] = {
     "auth_type": "md5",
@@ -114,9 +114,9 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "server_tls_protocols": ("tlsv1.3", {}),
     "server_tls_sslmode": ("require", {}),
     "unix_socket_dir": (str(other), {}),
-    "unix_socket_group": ("postgres", {}),
+    "unix_socket_group": ("pgbouncer", {}),
     "unix_socket_mode": ("0700", {}),
-    "user": ("postgres", {}),
+    "user": ("pgbouncer", {}),
 }
 shutil.copy(files["userlist"], str(files["userlist"]) + "2")
 
@@ -152,9 +152,9 @@ class Instance:
                 (directory / name).unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [BINARY, "-q", str(place / "ini")],
-            user=postgres.uid,
-            group=postgres.gid,
-            extra_groups=postgres.groups,
+            user=pooler.uid,
+            group=pooler.gid,
+            extra_groups=pooler.groups,
         )
         deadline = time.monotonic() + 10
         while self.show(settings) is None:
@@ -164,13 +164,13 @@ class Instance:
 
     def show(self, settings: dict[str, Any]) -> proof.Shown | None:
         """Return what it shows, or None."""
-        found = proof.running(str(settings["unix_socket_dir"]), int(settings["listen_port"]), postgres)
+        found = proof.running(str(settings["unix_socket_dir"]), int(settings["listen_port"]), pooler)
         return found.shown if found else None
 
     def reload(self, settings: dict[str, Any]) -> None:
         """Have it read its file again."""
         with (
-            proof._acting_as(postgres),
+            proof._acting_as(pooler),
             console.Console(str(settings["unix_socket_dir"]), int(settings["listen_port"])) as connection,
         ):
             connection.run("RELOAD")
@@ -180,11 +180,11 @@ def prove(settings: dict[str, Any]) -> dict[str, str]:
     """Write a configuration that is proved, and return every setting as it will be shown."""
     text = config.render(settings)
     port = int(settings["listen_port"])
-    found = proof.shown(text, binary=BINARY, runs_as=postgres, port=port, seconds=20)
+    found = proof.shown(text, binary=BINARY, runs_as=pooler, port=port, seconds=20)
     own = proof.overridden()
     written = {name: config.setting(name, value) for name, value in settings.items()}
     (place / "ini").write_text(text)
-    os.chown(place / "ini", postgres.uid, postgres.gid)
+    os.chown(place / "ini", pooler.uid, pooler.gid)
     return takeover.wanted_settings(found.config, {**own, **{k: v for k, v in written.items() if k in own}})
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue
-from lab import ROOT, Lab
+from scenario import ROOT, Scenario, changed_nothing, words
 
 SUPPORT = Path(__file__).parent / "support"
-FILES = "sudo sha256sum /etc/pgbouncer/pgbouncer-1.ini; systemctl show --property=MainPID pgbouncer@1"
+HOST = "scram"
+FILES = "sha256sum /etc/pgbouncer/*; systemctl show --property=MainPID pgbouncer@1"
+PASSWORD = 'it\'s "secret" enough'
 
 TLS = {"client_tls_sslmode": "require", "client_tls_key_file": "/etc/hostname"}
 REFUSED: list[dict[str, Any]] = [
@@ -65,12 +67,12 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-def test_every_setting_is_in_force_after_what_its_changeable_says(lab: Lab) -> None:
+def test_every_setting_is_in_force_after_what_its_changeable_says(hosts: Scenario) -> None:
     folder = ROOT / "plugins/module_utils/_pgbouncer"
     sources = {path.name: path.read_text() for path in folder.glob("*.py")}
     script = (SUPPORT / "every_setting.py").read_text()
-    before = lab.ssh(lab.database, FILES).stdout
-    result = lab.ssh_python(lab.database, script, {"sources": sources}, sudo=True)
+    before = hosts.root(HOST, FILES)
+    result = hosts.python(HOST, script, {"sources": sources}, sudo=True)
     assert result.returncode == 0, result.stderr
     outcome = json.loads(result.stdout)
     found = {row["name"]: row for row in outcome["settings"]}
@@ -85,46 +87,74 @@ def test_every_setting_is_in_force_after_what_its_changeable_says(lab: Lab) -> N
         assert row["named"], row
         assert row["left"] == [], row
     assert len(found) > 80
-    assert lab.ssh(lab.database, FILES).stdout == before
+    assert hosts.root(HOST, FILES) == before
 
 
-def test_a_broken_configuration_is_refused_and_the_old_one_serves(lab: Lab, tmp_path: Path) -> None:
-    before = lab.ssh(lab.database, FILES).stdout
+def test_broken_configurations_are_refused_and_the_old_one_serves(hosts: Scenario, tmp_path: Path) -> None:
+    before = hosts.root(HOST, FILES)
     written = tmp_path / "said.json"
-    variables = {"broken": REFUSED, "written_to": str(written)}
-    result = lab.playbook(str(SUPPORT / "broken_configurations.yml"), variables=variables)
+    result = hosts.playbook(
+        playbook=SUPPORT / "broken_configurations.yml",
+        variables={"target": HOST, "broken": REFUSED, "written_to": str(written)},
+    )
     assert result.returncode == 0, result.stdout
     messages = json.loads(written.read_text())
-    assert len(messages) == len(REFUSED)
-    for message, case in zip(messages, REFUSED, strict=True):
-        assert message.startswith(("Failed to prove the PgBouncer", "Failed to accept the PgBouncer")), (
-            message
+    begins = ("Failed to prove the PgBouncer", "Failed to accept the PgBouncer")
+    wrong = [
+        (case["said"], message)
+        for message, case in zip(messages, REFUSED, strict=True)
+        if not message.startswith(begins) or case["said"] not in message or "\n" in message
+    ]
+    assert wrong == []
+    assert hosts.root(HOST, FILES) == before
+    assert hosts.login(HOST, PASSWORD, port=6432) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"pgbouncer_settings": {"server_idel_timeout": 60}}, "the nearest is server_idle_timeout"),
+        ({"pgbouncer_settings": {"listen_port": 1}}, "Use the inputs of the role"),
+        ({"pgbouncer_default_pool_size": 200}, "Failed to accept the pools"),
+        ({"pgbouncer_accept_cves": []}, "CVE-2026-19888"),
+        ({"pgbouncer_server_tls_mode": "verify-full"}, "Failed to accept pgbouncer_server_tls_mode"),
+        ({"pgbouncer_auth_type": "trust"}, "Failed to accept the authentication"),
+    ],
+    ids=str,
+)
+def test_the_role_refuses_before_it_changes_anything(
+    hosts: Scenario, variables: dict[str, Any], said: str
+) -> None:
+    before = hosts.root(HOST, FILES)
+    result = hosts.playbook("--limit", HOST, "--tags", "preflight", variables=variables)
+    assert result.returncode != 0
+    assert said in words(result), result.stdout
+    assert changed_nothing(result), result.stdout
+    assert hosts.root(HOST, FILES) == before
+
+
+def test_ten_thousand_users_are_one_task_of_seconds(hosts: Scenario) -> None:
+    path = "/root/userlist.txt"
+    users = [{"name": f"user{number}", "password": f"secret{number}"} for number in range(10000)]
+    seconds = []
+    for changed in (True, False):
+        start = time.monotonic()
+        result = hosts.playbook(
+            playbook=SUPPORT / "many_users.yml", variables={"target": HOST, "path": path, "users": users}
         )
-        assert case["said"] in message, message
-        assert "\n" not in message
-    assert lab.ssh(lab.database, FILES).stdout == before
-    assert lab.login(6432, lab.password()) == "ok"
+        seconds.append(time.monotonic() - start)
+        assert result.returncode == 0, result.stdout
+        assert changed_nothing(result) is not changed
+    assert hosts.root(HOST, f"wc --lines < {path}; rm {path}") == "10000"
+    # A loop would take the better part of an hour.
+    assert max(seconds) < 30, seconds
 
 
 @pytest.mark.parametrize("verb", ["PAUSE", "DISABLE"])
-def test_a_database_is_held_and_let_go_once(lab: Lab, verb: str) -> None:
+def test_a_database_is_held_and_let_go_once(hosts: Scenario, verb: str) -> None:
     undo = {"PAUSE": "RESUME", "DISABLE": "ENABLE"}[verb]
-    changes = []
-    for word in (verb, verb, undo, undo):
-        arguments = f"command={word} database=mydb"
-        ran = lab.run(
-            str(Path(sys.executable).parent / "ansible"),
-            "database",
-            "-i",
-            "inventory/lab",
-            "-m",
-            "pooled.postgres.pgbouncer_console",
-            "-a",
-            arguments,
-            "--become",
-            "--become-user",
-            "pgbouncer",
-        )
-        assert ran.returncode == 0, ran.stdout
-        changes.append("CHANGED" in ran.stdout)
-    assert changes == [True, False, True, False]
+    result = hosts.playbook(
+        playbook=SUPPORT / "console.yml", variables={"target": HOST, "verbs": [verb, verb, undo, undo]}
+    )
+    assert result.returncode == 0, result.stdout
+    assert "changed: True False True False" in words(result)
