@@ -28,10 +28,11 @@ def podman(*arguments: str) -> str:
     return subprocess.run(["podman", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def containers() -> dict[str, str]:
-    """Return the ids of the lab's running containers by name."""
-    rows = podman("ps", "--format", "{{.Names}} {{.ID}}").splitlines()
-    return dict(row.split() for row in rows if row.startswith("pooled-"))
+def containers(lab: Lab) -> dict[str, str]:
+    """Return the ids of the lab's running containers by name; scenarios beside it have others."""
+    owned = ("--filter", "label=pooled_lab_instance", "--filter", f"label=pooled_lab_owner={lab.state}")
+    rows = podman("ps", *owned, "--format", "{{.Names}} {{.ID}}").splitlines()
+    return dict(row.split() for row in rows)
 
 
 def kept_row(lab: Lab) -> str:
@@ -52,7 +53,7 @@ class Seen:
 
 
 def see(lab: Lab) -> Seen:
-    return Seen(lab.facts(), containers(), kept_row(lab))
+    return Seen(lab.facts(), containers(lab), kept_row(lab))
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def test_a_killed_emulator_comes_back_with_the_same_account(lab: Lab, accident: 
 
 def test_a_stopped_host_is_started_with_its_data(lab: Lab, accident: Accident) -> None:
     wait(lambda: lab.login(6432, lab.password()) == "ok", SOON)
-    assert containers() == accident.before.containers
+    assert containers(lab) == accident.before.containers
     assert kept_row(lab) == accident.before.row
 
 
@@ -149,7 +150,7 @@ def test_an_interrupted_run_says_so_and_leaves_no_orphan(interruption: Interrupt
 
 def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, interruption: Interruption) -> None:
     assert lab.facts() == interruption.before.facts
-    assert containers() == interruption.before.containers
+    assert containers(lab) == interruption.before.containers
     assert kept_row(lab) == interruption.before.row
 
 
