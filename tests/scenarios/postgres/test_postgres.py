@@ -223,7 +223,10 @@ def test_broken_configurations_are_refused_and_the_old_one_serves(hosts: Scenari
 
 def test_the_role_refuses_before_it_changes_anything(hosts: Scenario) -> None:
     cases: dict[str, tuple[dict[str, Any], str]] = {
-        "plain": ({"postgres_settings": {"port": 1}}, "Use the inputs of the role, which are checked: postgres_port"),
+        "plain": (
+            {"postgres_settings": {"port": 1}},
+            "Use the inputs of the role, which are checked: postgres_port",
+        ),
         "md5": ({"postgres_version": 12}, "Set postgres_source to pgdg"),
         "tuned": ({"postgres_users": [{"name": "a", "password": "x", "databases": ["nix"]}]}, "nix"),
         "debian12": ({"postgres_settings": {"shared_bufers": "1GB"}}, "the nearest is shared_buffers"),
