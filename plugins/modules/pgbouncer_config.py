@@ -62,41 +62,17 @@ options:
     description: Comment at the top of the file.
     type: str
     default: Ansible managed
-  binary:
-    description:
-      - PgBouncer, which proves the configuration.
-      - In check mode it may be missing, as on a bare host. Nothing is proved then.
-    type: path
-    default: /usr/sbin/pgbouncer
-  account:
-    description: The system account that PgBouncer runs under.
-    type: str
-    default: pgbouncer
   open_files:
     description:
       - File descriptors that PgBouncer needs. One that runs with fewer has to be restarted.
       - Its unit's C(LimitNOFILE) is what it gets.
     type: int
     default: 0
-  timeout:
-    description: Most seconds that the proof may take.
-    type: int
-    default: 20
-  owner:
-    description: The user that owns the file. PgBouncer only reads it.
-    type: str
-    default: root
-  group:
-    description: The group that owns the file.
-    type: str
-    default: pgbouncer
-  mode:
-    description: The permissions of the file, as octal number in quotes or in symbolic form.
-    type: raw
-    default: "0640"
 extends_documentation_fragment:
   - ansible.builtin.files
   - pooled.postgres.attributes
+  - pooled.postgres.pgbouncer_file
+  - pooled.postgres.pgbouncer_file.proof
 attributes:
   check_mode:
     support: full
@@ -246,13 +222,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     settings = {name: config.setting(name, value) for name, value in params["settings"].items()}
     proved, plan, also, answered = _prove(module, version, text, before, settings)
 
-    attributes_diff: dict[str, Any] = {}
-    changed = current is not None and api.set_attributes(module, attributes_diff)
-    if text.encode() != current:
-        changed = True
-        if not module.check_mode:
-            api.write_file(module, text.encode())
-            api.set_attributes(module)
+    changed, attributes_diff = api.place(module, current, text.encode())
 
     result: dict[str, Any] = {
         "changed": changed,
@@ -267,11 +237,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         "answered": answered,
     }
     if module._diff:
-        old, new = config.outline(before, text)
-        header = {"before_header": params["path"], "after_header": params["path"]}
-        result["diff"] = [{"before": old, "after": new, **header}]
-        if attributes_diff:
-            result["diff"].append({"before": {}, "after": {}, **attributes_diff, **header})
+        result["diff"] = api.diff_of(params["path"], *config.outline(before, text), attributes_diff)
     return result
 
 
@@ -414,13 +380,9 @@ def main() -> None:
             "users": {"type": "list", "elements": "dict", "default": []},
             "peers": {"type": "list", "elements": "dict", "default": []},
             "header": {"type": "str", "default": "Ansible managed"},
-            "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
-            "account": {"type": "str", "default": "pgbouncer"},
+            **api.PROOF_OPTIONS,
             "open_files": {"type": "int", "default": 0},
-            "timeout": {"type": "int", "default": 20},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "pgbouncer"},
-            "mode": {"type": "raw", "default": "0640"},
+            **api.FILE_OPTIONS,
         },
         add_file_common_args=True,
         supports_check_mode=True,

@@ -54,35 +54,11 @@ options:
     description: The line of the comment at the top of the file.
     type: str
     default: Managed by Ansible.
-  binary:
-    description:
-      - PgBouncer, which proves the file.
-      - In check mode it may be missing, as on a bare host. Nothing is proved then.
-    type: path
-    default: /usr/sbin/pgbouncer
-  account:
-    description: The system account that PgBouncer runs under.
-    type: str
-    default: pgbouncer
-  timeout:
-    description: Most seconds that the proof may take.
-    type: int
-    default: 20
-  owner:
-    description: The user that owns the file.
-    type: str
-    default: pgbouncer
-  group:
-    description: The group that owns the file.
-    type: str
-    default: pgbouncer
-  mode:
-    description: The permissions of the file, as octal number in quotes or in symbolic form.
-    type: raw
-    default: "0640"
 extends_documentation_fragment:
   - ansible.builtin.files
   - pooled.postgres.attributes
+  - pooled.postgres.pgbouncer_file
+  - pooled.postgres.pgbouncer_file.proof
 attributes:
   check_mode:
     support: full
@@ -148,20 +124,11 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         api.check_writable(module)
     proved = _prove(module, text)
 
-    attributes_diff: dict[str, Any] = {}
-    changed = current is not None and api.set_attributes(module, attributes_diff)
-    if text.encode() != current:
-        changed = True
-        if not module.check_mode:
-            api.write_file(module, text.encode())
-            api.set_attributes(module)
+    changed, attributes_diff = api.place(module, current, text.encode())
     result: dict[str, Any] = {"changed": changed, "path": params["path"], "proved": proved}
     if module._diff:
-        header = {"before_header": params["path"], "after_header": params["path"]}
         before = "" if current is None else current.decode(errors="replace")
-        result["diff"] = [{"before": before, "after": text, **header}]
-        if attributes_diff:
-            result["diff"].append({"before": {}, "after": {}, **attributes_diff, **header})
+        result["diff"] = api.diff_of(params["path"], before, text, attributes_diff)
     return result
 
 
@@ -202,12 +169,8 @@ def main() -> None:
             "path": {"type": "path", "default": "/etc/pgbouncer/pg_hba.conf"},
             "rules": {"type": "list", "elements": "dict", "required": True, "options": rule},
             "header": {"type": "str", "default": "Managed by Ansible."},
-            "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
-            "account": {"type": "str", "default": "pgbouncer"},
-            "timeout": {"type": "int", "default": 20},
-            "owner": {"type": "str", "default": "pgbouncer"},
-            "group": {"type": "str", "default": "pgbouncer"},
-            "mode": {"type": "raw", "default": "0640"},
+            **api.PROOF_OPTIONS,
+            **api.FILE_OPTIONS,
         },
         add_file_common_args=True,
         supports_check_mode=True,

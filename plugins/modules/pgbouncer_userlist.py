@@ -60,21 +60,10 @@ options:
     description: The number of PBKDF2 iterations in a SCRAM-SHA-256 verifier that is made from a password.
     type: int
     default: 4096
-  owner:
-    description: The user that owns the file. PgBouncer only reads it.
-    type: str
-    default: root
-  group:
-    description: The group that owns the file, which is the one that PgBouncer runs as.
-    type: str
-    default: pgbouncer
-  mode:
-    description: The permissions of the file, as octal number in quotes or in symbolic form.
-    type: raw
-    default: "0640"
 extends_documentation_fragment:
   - ansible.builtin.files
   - pooled.postgres.attributes
+  - pooled.postgres.pgbouncer_file
 attributes:
   check_mode:
     support: full
@@ -184,13 +173,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     after = userlist.render(new_entries)
     changes = userlist.compare(old_entries, new_entries)
 
-    attributes_diff: dict[str, Any] = {}
-    changed = current is not None and api.set_attributes(module, attributes_diff)
-    if after.encode() != current:
-        changed = True
-        if not module.check_mode:
-            api.write_file(module, after.encode())
-            api.set_attributes(module)
+    changed, attributes_diff = api.place(module, current, after.encode())
 
     result: dict[str, Any] = {
         "changed": changed,
@@ -200,11 +183,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     }
     result.update((kind, names[:NAMES_RETURNED]) for kind, names in changes._asdict().items())
     if module._diff:
-        old_outline, new_outline = userlist.outline(before, after)
-        header = {"before_header": params["path"], "after_header": params["path"]}
-        result["diff"] = [{"before": old_outline, "after": new_outline, **header}]
-        if attributes_diff:
-            result["diff"].append({"before": {}, "after": {}, **attributes_diff, **header})
+        result["diff"] = api.diff_of(params["path"], *userlist.outline(before, after), attributes_diff)
     return result
 
 
@@ -229,9 +208,7 @@ def main() -> None:
             },
             "encryption": {"type": "str", "choices": ["scram-sha-256", "md5"], "default": "scram-sha-256"},
             "scram_iterations": {"type": "int", "default": scram.DEFAULT_ITERATIONS},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "pgbouncer"},
-            "mode": {"type": "raw", "default": "0640"},
+            **api.FILE_OPTIONS,
         },
         add_file_common_args=True,
         supports_check_mode=True,

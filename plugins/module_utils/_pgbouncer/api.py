@@ -19,6 +19,19 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import HostFileError
 
+# Options of every module that writes one: PgBouncer only reads its files.
+FILE_OPTIONS = {
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "pgbouncer"},
+    "mode": {"type": "raw", "default": "0640"},
+}
+# Options of those that have PgBouncer prove one.
+PROOF_OPTIONS = {
+    "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
+    "account": {"type": "str", "default": "pgbouncer"},
+    "timeout": {"type": "int", "default": 20},
+}
+
 
 def read_file(path: str) -> bytes | None:
     """Return what the file holds, or None if there is none.
@@ -83,6 +96,36 @@ def write_file(module: AnsibleModule, content: bytes) -> None:
     except Exception as error:  # atomic_move raises a bare Exception
         cause = getattr(error, "strerror", None) or error
         raise HostFileError(f"Failed to write {path}: {cause}") from error
+
+
+def place(module: AnsibleModule, current: bytes | None, content: bytes) -> tuple[bool, dict[str, Any]]:
+    """Have the file hold this with the wanted owner, group and mode, or in check mode foresee it.
+
+    Args:
+        module: see above.
+        current: what the file holds, as ``read_file`` returned it.
+        content: what it is to hold.
+
+    Returns:
+        Whether anything differed, and which attributes did, as ``set_attributes`` tells it.
+
+    Raises HostFileError if the system refuses; the file is then what it was.
+    """
+    diff: dict[str, Any] = {}
+    changed = current is not None and set_attributes(module, diff)
+    if content == current:
+        return changed, diff
+    if not module.check_mode:
+        write_file(module, content)
+        set_attributes(module)
+    return True, diff
+
+
+def diff_of(path: str, before: str, after: str, attributes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what ``--diff`` shows of a file: its content, and its attributes where they differ."""
+    header = {"before_header": path, "after_header": path}
+    shown: list[dict[str, Any]] = [{"before": before, "after": after, **header}]
+    return shown + ([{"before": {}, "after": {}, **attributes, **header}] if attributes else [])
 
 
 def set_attributes(module: AnsibleModule, diff: dict[str, Any] | None = None) -> bool:
