@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import boto3
 import pytest
-from lab import STATE, Lab, Run
+from lab import STATE, Lab
 
 
 @pytest.fixture(scope="session")
@@ -35,16 +34,3 @@ def ec2() -> Any:
         aws_access_key_id="emulated-access-key",
         aws_secret_access_key="emulated-secret-key",
     )
-
-
-@pytest.fixture
-def changed_nothing() -> Callable[[Run], bool]:
-    """Return a check that a playbook's recap counts no change."""
-
-    def check(result: Run) -> bool:
-        recap = result.stdout.split("PLAY RECAP")[-1]
-        return "changed=" in recap and all(
-            part == "changed=0" for part in recap.split() if part.startswith("changed=")
-        )
-
-    return check

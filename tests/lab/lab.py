@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,10 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-STATE = ROOT / ".state/lab"
+from real_hosts import ROOT, Hosts, Run
 
-Run = subprocess.CompletedProcess[str]
+STATE = ROOT / ".state/lab"
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> None:
@@ -27,28 +23,15 @@ def wait(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.2)
 
 
-class Lab:
+class Lab(Hosts):
     """The lab of this checkout."""
 
     root = ROOT
-    state = STATE
     database = "postgres-db-server"
     monitoring = "monitoring-server"
 
-    def run(self, *command: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Run:
-        """Run a command in the checkout and return it, whatever its exit code."""
-        # Molecule sets variables for its own runs; a user has none of them.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-            env={**clean, **(env or {})},
-        )
+    def __init__(self) -> None:
+        super().__init__(STATE)
 
     def playbook(
         self, name: str, *arguments: str, variables: Mapping[str, Any] | None = None, **kwargs: Any
@@ -69,10 +52,6 @@ class Lab:
     def runner(self, *arguments: str, **kwargs: Any) -> Run:
         """Run runner.py."""
         return self.run(sys.executable, "runner.py", *arguments, **kwargs)
-
-    def ssh(self, host: str, command: str, stdin: str | None = None) -> Run:
-        """Run a command on a host, over SSH as its users do."""
-        return self.run("ssh", "-F", str(STATE / "ssh_config"), host, command, stdin=stdin)
 
     def facts(self) -> dict[str, Any]:
         """Return the outputs of the infrastructure."""
@@ -104,25 +83,13 @@ class Lab:
         client: str = monitoring,
     ) -> str:
         """Log in from a host and return what the server says: ``ok``, or its error."""
-        script = (
-            "import json, sys, psycopg2\n"
-            "try:\n"
-            "    c = psycopg2.connect(**json.load(sys.stdin)); c.cursor().execute('SELECT 1'); print('ok')\n"
-            "except psycopg2.Error as e:\n"
-            "    print(str(e).strip())\n"
+        return self.login_from(
+            client,
+            {
+                "host": self.facts()["private_addresses"][self.database],
+                "port": port,
+                "user": user,
+                "password": password,
+                "dbname": database,
+            },
         )
-        inputs = {
-            "host": self.facts()["private_addresses"][self.database],
-            "port": port,
-            "user": user,
-            "password": password,
-            "dbname": database,
-            "connect_timeout": 10,
-        }
-        result = self.ssh_python(client, script, inputs)
-        return result.stdout.strip() or result.stderr
-
-    def ssh_python(self, host: str, script: str, inputs: Any, *, sudo: bool = False) -> Run:
-        """Run a Python script on a host, with its inputs as JSON on stdin, where no ``ps`` shows them."""
-        prefix = "sudo " if sudo else ""
-        return self.ssh(host, f"{prefix}python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))

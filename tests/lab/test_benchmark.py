@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from lab import Lab, Run
+from lab import Lab
+from real_hosts import Run
 from watch import Watch
 
 
@@ -100,7 +101,7 @@ def test_nothing_that_all_may_read_on_a_host_holds_a_password(
         "            except OSError: pass\n"
     )
     for host in (lab.database, lab.monitoring):
-        result = lab.ssh_python(host, script, [secret.decode() for secret in secrets], sudo=True)
+        result = lab.python(host, script, [secret.decode() for secret in secrets], sudo=True)
         assert result.stderr.count("read") > 1000
         assert result.stdout == "", host
 

@@ -6,14 +6,12 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab, Run
-
-Unchanged = Callable[[Run], bool]
+from lab import Lab
+from real_hosts import changed_nothing
 
 
 @pytest.mark.parametrize(
@@ -33,9 +31,7 @@ Unchanged = Callable[[Run], bool]
     ],
     ids=str,
 )
-def test_a_site_that_could_not_work_is_refused(
-    lab: Lab, changed_nothing: Unchanged, variables: dict[str, Any], said: str
-) -> None:
+def test_a_site_that_could_not_work_is_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
     result = lab.playbook("playbooks/database.yml", variables=variables)
     assert result.returncode != 0
     # YAML folds long messages at spaces.
@@ -57,16 +53,14 @@ def test_a_site_that_could_not_work_is_refused(
     ],
     ids=str,
 )
-def test_a_network_that_could_not_work_is_refused(
-    lab: Lab, changed_nothing: Unchanged, variables: dict[str, Any], said: str
-) -> None:
+def test_a_network_that_could_not_work_is_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
     result = lab.playbook("playbooks/provision.yml", "--skip-tags", "lab", variables=variables)
     assert result.returncode != 0
     assert said in " ".join(result.stdout.split()), result.stdout
     assert changed_nothing(result), result.stdout
 
 
-def test_a_refused_plan_ends_the_site(lab: Lab, changed_nothing: Unchanged) -> None:
+def test_a_refused_plan_ends_the_site(lab: Lab) -> None:
     """What is refused for the infrastructure is not half done on the hosts."""
     variables = {"infrastructure_data_volume_size": 5, "pooled_max_connections": 150}
     result = lab.playbook("site.yml", "--skip-tags", "lab", variables=variables)

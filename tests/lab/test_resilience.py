@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab, Run, wait
+from lab import Lab, wait
+from real_hosts import Run
 from watch import Watch
 
 # Within which a started host serves, on a busy machine. In seconds.

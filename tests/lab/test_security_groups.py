@@ -63,7 +63,7 @@ def from_here(lab: Lab, port: int) -> str:
 
 def from_monitoring(lab: Lab, port: int) -> str:
     """Connect from the monitoring host, and return ``open`` or the error's name."""
-    result = lab.ssh_python(lab.monitoring, CONNECT, [address(lab), port])
+    result = lab.python(lab.monitoring, CONNECT, [address(lab), port])
     return result.stdout.strip() or result.stderr
 
 

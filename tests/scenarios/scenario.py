@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -13,35 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-ROOT = Path(__file__).resolve().parents[2]
-
-Run = subprocess.CompletedProcess[str]
+from real_hosts import ROOT, Hosts, Run
 
 
-class Scenario:
+class Scenario(Hosts):
     """The hosts of one scenario of this checkout."""
 
     def __init__(self, name: str) -> None:
         self.folder = ROOT / "molecule" / name
-        self.state = ROOT / ".state/scenarios" / name
+        super().__init__(ROOT / ".state/scenarios" / name)
         inventory = yaml.safe_load((self.folder / "inventory.yml").read_text())
         self.hosts: tuple[str, ...] = tuple(inventory["all"]["children"]["database"]["hosts"])
-
-    def run(self, *command: str, stdin: str | None = None) -> Run:
-        """Run a command in the checkout and return it, whatever its exit code."""
-        # Molecule sets variables for its own runs; a user has none of them.
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            env=clean,
-        )
 
     def playbook(
         self,
@@ -73,15 +53,6 @@ class Scenario:
                 command += [f"--inventory={own}", f"--limit={','.join(by_host)}"]
             return self.run(*command)
 
-    def ssh(self, host: str, command: str, stdin: str | None = None) -> Run:
-        """Run a command on a host as ``admin``, who may do all with sudo."""
-        return self.run("ssh", "-F", str(self.state / "ssh_config"), host, command, stdin=stdin)
-
-    def python(self, host: str, script: str, inputs: Any, *, sudo: bool = False) -> Run:
-        """Run a Python script on a host, with its inputs as JSON on stdin, where no ``ps`` shows them."""
-        prefix = "sudo " if sudo else ""
-        return self.ssh(host, f"{prefix}python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
-
     def root(self, host: str, command: str, stdin: str | None = None) -> str:
         """Return what a command of root's prints, which must succeed."""
         result = self.ssh(host, f"sudo sh -c {shlex.quote(command)}", stdin=stdin)
@@ -112,43 +83,14 @@ class Scenario:
 
         ``port`` is PostgreSQL's where it is 0. Options are libpq's.
         """
-        script = (
-            "import json, sys, psycopg2\n"
-            "try:\n"
-            "    c = psycopg2.connect(**json.load(sys.stdin)); c.cursor().execute('SELECT 1'); print('ok')\n"
-            "except psycopg2.Error as e:\n"
-            "    print(str(e).strip())\n"
+        return self.login_from(
+            host,
+            {
+                "host": "127.0.0.1",
+                "port": port or int(self.query(host, "SHOW port")),
+                "user": user,
+                "password": password,
+                "dbname": database,
+                **(options or {}),
+            },
         )
-        inputs = {
-            "host": "127.0.0.1",
-            "port": port or int(self.query(host, "SHOW port")),
-            "user": user,
-            "password": password,
-            "dbname": database,
-            "connect_timeout": 10,
-            **(options or {}),
-        }
-        result = self.ssh(host, f"python3 -c {shlex.quote(script)}", stdin=json.dumps(inputs))
-        return result.stdout.strip() or result.stderr
-
-
-def recap(result: Run) -> dict[str, dict[str, int]]:
-    """Return the counts of a playbook's recap by host."""
-    lines = (
-        line.split() for line in result.stdout.split("PLAY RECAP")[-1].splitlines() if "changed=" in line
-    )
-    return {
-        host: {name: int(count) for name, count in (part.split("=") for part in counts)}
-        for host, _colon, *counts in lines
-    }
-
-
-def changed_nothing(result: Run) -> bool:
-    """Say whether a playbook's recap counts no change."""
-    counts = recap(result).values()
-    return bool(counts) and not any(count["changed"] for count in counts)
-
-
-def words(result: Run) -> str:
-    """Return all that a run said, on one line: Ansible wraps its warnings."""
-    return " ".join((result.stdout + result.stderr).split())

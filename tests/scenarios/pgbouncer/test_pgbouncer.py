@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scenario import Scenario, changed_nothing
+from real_hosts import changed_nothing
+from scenario import Scenario
 
 PASSWORD = 'it\'s "secret" enough'
 PROCESSES = {"scram": 1, "md5": 2, "lookup": 3, "tls": 2}

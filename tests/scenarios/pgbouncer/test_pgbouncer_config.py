@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import catalogue
-from scenario import ROOT, Scenario, changed_nothing, words
+from real_hosts import ROOT, changed_nothing, words
+from scenario import Scenario
 
 SUPPORT = Path(__file__).parent / "support"
 HOST = "scram"

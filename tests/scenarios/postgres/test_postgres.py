@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._postgres import tuning
-from scenario import Run, Scenario, changed_nothing, recap, words
+from real_hosts import Run, changed_nothing, recap, words
+from scenario import Scenario
 
 SUPPORT = Path(__file__).parent / "support"
 MONITORING = "postgres_exporter"
