@@ -14,10 +14,10 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.state/molecule
 export ANSIBLE_HOME := $(CURDIR)/.state/ansible
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up bench status down test env env-dev lint unit sanity emulated molecule scenarios constraints
+.PHONY: help demo up bench status down test env env-dev lint unit sanity emulated molecule constraints
 
 help:  ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: env  ## Environment, lab, site, and a short benchmark: direct against pooled
 	@$(BIN)/python runner.py up --target lab
@@ -42,7 +42,7 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	touch $@
 
 test: env-dev  ## Every test
-	@$(MAKE) --jobs=2 --output-sync=target molecule scenarios emulated unit lint sanity
+	@$(BIN)/python tools/run_tests.py
 
 lint: env-dev  ## Static checks
 	@tools/lint
@@ -56,15 +56,12 @@ sanity: env-dev  ## ansible-test sanity on a real copy of the collection
 emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
 	@$(BIN)/pytest tests/emulated --numprocesses 2 --dist loadfile
 
-# With a plus sign, it counts as a make of its own, whose output is shown as it comes.
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
-	+@$(BIN)/molecule test --scenario-name default
+	@$(BIN)/molecule test --scenario-name default
 
 # Each with a directory of its own, for Molecule keeps there what it did; they may run beside the whole lab.
-scenarios: env-dev  ## Single roles on bare hosts: check, converge, idempotence, verify
-	+@for name in postgres pgbouncer; do
-	  MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$$name nice $(BIN)/molecule test --scenario-name $$name
-	done
+scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer): check, converge, idempotence, verify
+	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs tools/role_docs as people do: on the checkout, and on a copy that may be changed."""
+"""Runs tools/role_docs.py as people do: on the checkout, and on a copy that may be changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def role_docs(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the tool of the checkout at ``root``."""
-    command = [sys.executable, str(root / "tools/role_docs"), *arguments]
+    command = [sys.executable, str(root / "tools/role_docs.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -23,7 +23,7 @@ def role_docs(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def checkout(tmp_path: Path) -> Path:
     """Return a checkout with up-to-date pages, as far as the tool reads it."""
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools/role_docs", tmp_path / "tools")
+    shutil.copy(ROOT / "tools/role_docs.py", tmp_path / "tools")
     shutil.copy(ROOT / "galaxy.yml", tmp_path)
     shutil.copytree(ROOT / "roles", tmp_path / "roles")
     assert role_docs(tmp_path).returncode == 0

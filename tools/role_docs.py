@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 
 PAGE = """\
-<!-- Made by tools/role_docs from what is in meta/: change it there, then run that. -->
+<!-- Made by tools/role_docs.py from what is in meta/: change it there, then run that. -->
 # {{ collection }}.{{ role }}
 
 {{ main.short_description }}.
@@ -150,7 +150,7 @@ def main() -> int:
         if not check:
             readme.write_text(wanted, encoding="utf-8")
     if check and outdated:
-        print(f"Out of date: {', '.join(outdated)}. Run tools/role_docs.", file=sys.stderr)
+        print(f"Out of date: {', '.join(outdated)}. Run tools/role_docs.py.", file=sys.stderr)
         return 1
     return 0
 
