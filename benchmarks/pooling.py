@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/scenarios"))
+sys.path.extend(str(Path(__file__).resolve().parents[1] / "tests" / name) for name in ("shared", "scenarios"))
 
 from scenario import Scenario
 

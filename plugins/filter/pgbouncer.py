@@ -147,6 +147,7 @@ class FilterModule:
             "pgbouncer_process_problems": pgbouncer_process_problems,
             "pgbouncer_processes": pgbouncer_processes,
             "pgbouncer_turns": pgbouncer_turns,
+            "pgbouncer_unread": processes.unread,
             "pgbouncer_user_options": inputs.user_options,
             "pgbouncer_vulnerabilities": pgbouncer_vulnerabilities,
             "userlist_entries": inputs.userlist_entries,

@@ -9,6 +9,7 @@ count their connections each for itself: a limit of 100 in two of them would be 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -195,6 +196,29 @@ def turns(
         found.append(Turn(number, action, reasons or ["what differs"], goes, dict(result["settings"])))
     order = (takeover.RELOAD, "start", takeover.RESTART)
     return sorted(found, key=lambda turn: (order.index(turn.action), turn.id))
+
+
+def unread(found: Iterable[Mapping[str, Any]], files: Mapping[str, str], *, at_start: bool) -> list[str]:
+    """Return what those files are whose present content some process has not read.
+
+    A run that failed half-way may have left one: the next run finds the file as wanted, and the process not.
+
+    Args:
+        found: path and mtime of files, among them sockets of processes, ``.../NUMBER/.s.PGSQL.PORT``, which a
+            process makes when it starts, and ``.../NUMBER/loaded``, which is touched after a reload.
+        files: what each is, by its path.
+        at_start: whether they are read at a start only, or with a reload too.
+    """
+    read: dict[str, float] = {}
+    written: dict[str, float] = {}
+    for file in found:
+        path, when = str(file["path"]), float(file["mtime"])
+        process = re.search(r"/(\d+)/(\.s\.PGSQL\.\d+|loaded)$", path)
+        if path in files:
+            written[path] = when
+        elif process and not (at_start and process[2] == "loaded"):
+            read[process[1]] = max(when, read.get(process[1], when))
+    return [files[path] for path in files if path in written and read and written[path] > min(read.values())]
 
 
 def _divided(options: Mapping[str, Any], count: int, number: int) -> dict[str, Any]:

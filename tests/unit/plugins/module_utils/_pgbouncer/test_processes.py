@@ -175,3 +175,39 @@ def test_reasons_are_told() -> None:
         drains=True,
     )
     assert turn.reasons == ["pkt_buf", "its binary has been replaced", "the userlist"]
+
+
+FILES = {"/etc/userlist.txt": "the userlist", "/etc/pg_hba.conf": "the rules"}
+
+
+@pytest.mark.parametrize(
+    ("times", "at_start", "expected"),
+    [
+        ({}, False, []),
+        # Nothing runs yet: what starts reads everything.
+        ({"/etc/userlist.txt": 5}, False, []),
+        ({"/etc/userlist.txt": 5, "/run/1/.s.PGSQL.6432": 6}, False, []),
+        ({"/etc/userlist.txt": 7, "/run/1/.s.PGSQL.6432": 6}, False, ["the userlist"]),
+        ({"/etc/userlist.txt": 7, "/run/1/.s.PGSQL.6432": 6, "/run/1/loaded": 8}, False, []),
+        ({"/etc/userlist.txt": 7, "/run/1/loaded": 8, "/run/1/.s.PGSQL.6432": 6}, True, ["the userlist"]),
+        # One of two has not read them.
+        (
+            {
+                "/etc/pg_hba.conf": 7,
+                "/run/1/.s.PGSQL.6432": 6,
+                "/run/1/loaded": 8,
+                "/run/12/.s.PGSQL.6432": 6,
+            },
+            False,
+            ["the rules"],
+        ),
+        # A process that was started after the last reload has no mark of it.
+        ({"/etc/pg_hba.conf": 7, "/run/1/.s.PGSQL.6432": 9, "/run/1/loaded": 6}, False, []),
+        ({"/etc/pg_hba.conf": 7, "/run/postgresql/.s.PGSQL.5432": 1}, False, []),
+    ],
+)
+def test_files_that_a_process_has_not_read(
+    times: dict[str, float], at_start: bool, expected: list[str]
+) -> None:
+    found = [{"path": path, "mtime": when} for path, when in times.items()]
+    assert processes.unread(found, FILES, at_start=at_start) == expected
