@@ -166,7 +166,8 @@ def main() -> None:
             f"{tps[OURS] / tps[TUTORIAL]:13.2f}{tps[OURS] / tps[DIRECT]:11.2f}{busy:7.1f}",
             flush=True,
         )
-    hosts.root(HOST, f"systemctl stop tutorial; rm -r {FOLDER}")
+    # PgBouncer keeps what memory it ever had.
+    hosts.root(HOST, f"systemctl stop tutorial; rm -r {FOLDER}; systemctl restart 'pgbouncer@*'")
     note(f"{inputs.clients} clients")
     time.sleep(1)
     result = hosts.python(
