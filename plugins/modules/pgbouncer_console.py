@@ -151,6 +151,11 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
         if wanted.verb == "SHOW" or (not module.check_mode and (changed or wanted.verb in UNCHANGING)):
             if wanted.verb.startswith("SHUTDOWN"):
                 ended = connection.shutdown(wanted, params["timeout"])
+                if not ended:
+                    module.warn(
+                        f"Clients were still connected {params['timeout']} s after {wanted.text}: those that"
+                        " don't leave by themselves are dropped between two transactions"
+                    )
             elif wanted.verb == "PAUSE":
                 _pause(connection, wanted, params)
             else:

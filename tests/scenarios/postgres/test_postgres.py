@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,61 @@ class TestMonitoring:
         assert "no pg_hba.conf entry" in said
         as_superuser = hosts.ssh("plain", "sudo -u prometheus psql -U postgres -c 'SELECT 1'")
         assert "Peer authentication failed" in as_superuser.stderr
+
+
+ARCHIVE = "http://127.0.0.1:8017"
+SOURCE = "/etc/apt/sources.list.d/pooled-pgdg.sources"
+NEWER = "17.99-1.pgdg13+1"
+
+
+@pytest.fixture(scope="module")
+def archive(hosts: Scenario) -> Iterator[None]:
+    """Have an archive with a newer PostgreSQL, signed by one of two keys; no trace of it afterwards."""
+    inputs = {
+        "directory": "/srv/archive-of-the-test",
+        "port": 8017,
+        "suite": "trixie-pgdg",
+        "package": "postgresql-17",
+        "version": NEWER,
+    }
+    made = hosts.python("plain", (SUPPORT / "archive.py").read_text(), inputs, sudo=True)
+    assert made.returncode == 0, made.stderr
+    yield
+    hosts.root("plain", f"systemctl stop archive; rm -r {inputs['directory']}; rm -f {SOURCE}")
+    hosts.root("plain", "apt-get update --quiet=2")
+
+
+@pytest.mark.usefixtures("archive")
+class TestPostgresqlsOwnArchive:
+    """The source ``pgdg``, against an archive on the host itself."""
+
+    def run(self, hosts: Scenario, key: str, *arguments: str) -> Run:
+        inputs = {
+            "postgres_source": "pgdg",
+            "postgres_version": 17,
+            "postgres_pgdg_url": ARCHIVE,
+            "postgres_pgdg_key": f"{ARCHIVE}/{key}.asc",
+        }
+        return hosts.playbook(*arguments, playbook=SUPPORT / "source.yml", by_host={"plain": inputs})
+
+    def test_of_another_key_is_refused_and_nothing_of_it_stays(self, hosts: Scenario) -> None:
+        result = self.run(hosts, "stranger")
+        assert result.returncode != 0
+        assert "Failed to use PostgreSQL's own archive" in words(result), result.stdout
+        assert ARCHIVE in words(result)
+        assert hosts.root("plain", f"ls {SOURCE} 2>/dev/null || echo gone") == "gone"
+
+    def test_gives_the_packages(self, hosts: Scenario) -> None:
+        foretold = self.run(hosts, "signer", "--check")
+        assert foretold.returncode == 0, foretold.stdout
+        assert hosts.root("plain", f"ls {SOURCE} 2>/dev/null || echo gone") == "gone"
+        result = self.run(hosts, "signer")
+        assert result.returncode == 0, result.stdout
+        policy = hosts.root("plain", "apt-cache policy postgresql-17")
+        assert f"Candidate: {NEWER}" in policy
+        assert f"{ARCHIVE} trixie-pgdg/main" in policy
+        again = self.run(hosts, "signer")
+        assert changed_nothing(again), again.stdout
 
 
 class TestChanges:
