@@ -119,7 +119,7 @@ def test_broken_configurations_are_refused_and_the_old_one_serves(hosts: Scenari
         ({"pgbouncer_default_pool_size": 200}, "Failed to accept the pools"),
         ({"pgbouncer_accept_cves": []}, "CVE-2026-19888"),
         ({"pgbouncer_server_tls_mode": "verify-full"}, "Failed to accept pgbouncer_server_tls_mode"),
-        ({"pgbouncer_auth_type": "trust"}, "Failed to accept the authentication"),
+        ({"pgbouncer_auth_type": "hba"}, "pgbouncer_hba has no rule: nobody would be let in"),
     ],
     ids=str,
 )
