@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).resolve().parents[1] / "tests" / name) for name in ("shared", "scenarios"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/shared"))
 
 from scenario import Scenario
 

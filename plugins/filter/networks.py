@@ -26,6 +26,5 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "chains_removal": model.chains_removal,
-            "cidr_problems": model.cidr_problems,
             "network_conflicts": network_conflicts,
         }

@@ -8,22 +8,7 @@ import pytest
 from scenario import Scenario
 
 
-@pytest.fixture(scope="session")
-def hosts() -> Scenario:
-    """Return the hosts, which must be up."""
-    scenario = Scenario("pgbouncer")
-    if not (scenario.state / "ssh_config").exists():
-        pytest.fail("there are no hosts: these tests are run by `molecule test --scenario-name pgbouncer`")
-    return scenario
-
-
-@pytest.fixture(scope="session", params=Scenario("pgbouncer").hosts)
-def host(request: pytest.FixtureRequest) -> str:
-    """Return each host of the scenario in turn."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certified(hosts: Scenario, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return libpq's options for a client of ``tls``, who has a certificate and checks the server's."""
     folder = tmp_path_factory.mktemp("client")
