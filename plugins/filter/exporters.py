@@ -29,6 +29,20 @@ def exporters_bcrypt(password: str, seed: str) -> str:
     return bcrypt.hashpw(str(password).encode(), salt.encode()).decode()
 
 
+def exporters_surplus(
+    found: list[dict[str, Any]], units: str, runtime: str, wanted: list[str]
+) -> list[str]:
+    """Return services of an earlier run that are no longer wanted; see the model."""
+    return model.surplus(found, model.Places(units, runtime), wanted)
+
+
+def exporters_turns(
+    found: list[dict[str, Any]], units: str, runtime: str, reads: dict[str, list[str]]
+) -> list[dict[str, str]]:
+    """Return which services have to be started or restarted; see the model."""
+    return model.turns(found, model.Places(units, runtime), reads)
+
+
 class FilterModule:
     """Filters of the role exporters."""
 
@@ -37,6 +51,7 @@ class FilterModule:
         return {
             "exporters_bcrypt": exporters_bcrypt,
             "exporters_bracketed": model.bracketed,
+            "exporters_command_line": model.command_line,
             "exporters_listen_flags": model.listen_flags,
             "exporters_passfile_word": model.passfile_word,
             "exporters_problems": model.problems,
@@ -44,6 +59,6 @@ class FilterModule:
             "exporters_sample": model.sample,
             "exporters_server_version": model.server_version,
             "exporters_services": model.services,
-            "exporters_stale": model.stale,
-            "exporters_surplus": model.surplus,
+            "exporters_surplus": exporters_surplus,
+            "exporters_turns": exporters_turns,
         }

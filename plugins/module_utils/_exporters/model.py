@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 KINDS = ("postgres", "pgbouncer", "node")
 MAX_PORT = 65535
@@ -76,16 +76,42 @@ def server_version(paths: Iterable[str]) -> int:
     return max((int(match[1]) for path in paths if (match := pattern.search(path))), default=0)
 
 
-def surplus(found: Iterable[Mapping[str, Any]], directory: str, wanted: Iterable[str]) -> list[str]:
+class Places(NamedTuple):
+    """Where the role has its things: the units, and the directories that running services have."""
+
+    units: str
+    runtime: str
+
+    def unit(self, name: str) -> str:
+        """Return the path of a service's unit."""
+        return f"{self.units}/{name}.service"
+
+    def enabled(self, name: str) -> str:
+        """Return the path of the link by which a service starts at a boot."""
+        return f"{self.units}/multi-user.target.wants/{name}.service"
+
+    def running(self, name: str) -> str:
+        """Return the path of the directory that systemd makes as a service starts, and removes as it ends."""
+        return f"{self.runtime}/{name}"
+
+
+def surplus(found: Iterable[Mapping[str, Any]], places: Places, wanted: Iterable[str]) -> list[str]:
     """Return services of an earlier run that are no longer wanted, the last processes first.
 
+    A unit that is only named like one of ours, such as somebody's own node exporter, is none: it has no
+    runtime directory here.
+
     Args:
-        found: files with their ``path``; each service has one in ``directory``, named after it.
-        directory: where the role keeps them.
+        found: files with their ``path``.
+        places: where the role has its things.
         wanted: names of the services that there should be.
     """
-    pattern = re.compile(rf"{re.escape(directory)}/((?:postgres|node)_exporter|pgbouncer_exporter@\d+)\.env")
-    names = {match[1] for file in found if (match := pattern.fullmatch(str(file["path"])))}
+    patterns = [
+        re.compile(rf"{re.escape(places.runtime)}/((?:postgres|node)_exporter|pgbouncer_exporter@\d+)"),
+        re.compile(rf"{re.escape(places.units)}/(pgbouncer_exporter@\d+)\.service"),
+    ]
+    paths = [str(file["path"]) for file in found]
+    names = {match[1] for path in paths for pattern in patterns if (match := pattern.fullmatch(path))}
 
     def order(name: str) -> tuple[str, int]:
         stem, _at, number = name.partition("@")
@@ -94,27 +120,44 @@ def surplus(found: Iterable[Mapping[str, Any]], directory: str, wanted: Iterable
     return sorted(names - set(wanted), key=order)
 
 
-def stale(
-    found: Iterable[Mapping[str, Any]], runtime: str, reads: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """Return services that began before a file was in place that they read at their start only.
+def turns(
+    found: Iterable[Mapping[str, Any]], places: Places, reads: Mapping[str, Sequence[str]]
+) -> list[dict[str, str]]:
+    """Return ``name`` and ``state`` (``started``, ``restarted``) of the services that have something to do.
 
-    systemd makes a service's runtime directory as it starts it, and removes it as it ends: a service without
-    one does not run, and has nothing to be restarted for. Times are those of the inodes (ctime), for a
-    package's files keep the times that they were built at.
+    One is started that does not run, or would not after a boot. One is restarted that began before something
+    was in place that it reads at its start only. Times are those of the inodes (ctime), for a package's files
+    keep the times that they were built at.
 
     Args:
         found: files with their ``path`` and ``ctime``.
-        runtime: directory of the services' own ones, which have their names.
-        reads: by service, the paths of what it reads.
+        places: where the role has its things.
+        reads: by service, the paths of what it reads besides its unit.
     """
     times = {str(file["path"]): float(file["ctime"]) for file in found}
-    return [
-        name
-        for name, paths in reads.items()
-        if (began := times.get(f"{runtime}/{name}")) is not None
-        and any(times.get(path, 0.0) > began for path in paths)
-    ]
+    due = []
+    for name, paths in reads.items():
+        began = times.get(places.running(name))
+        if began is None:
+            due.append({"name": name, "state": "started"})
+        elif any(times.get(path, 0.0) > began for path in [places.unit(name), *paths]):
+            due.append({"name": name, "state": "restarted"})
+        elif places.enabled(name) not in times:
+            due.append({"name": name, "state": "started"})
+    return due
+
+
+def command_line(program: str, arguments: Iterable[str]) -> str:
+    """Return a command as systemd's ``ExecStart`` takes it: https://www.freedesktop.org/software/systemd/man/systemd.service.html."""
+    return " ".join(_exec_word(word) for word in [program, *map(str, arguments)])
+
+
+def _exec_word(word: str) -> str:
+    escaped = word.replace("%", "%%").replace("$", "$$")
+    if re.fullmatch(r"[^\s\\\"';]+", word):
+        return escaped
+    quoted = escaped.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{quoted}"'
 
 
 def bcrypt_salt(password: str, seed: str, rounds: int) -> str:
