@@ -29,9 +29,7 @@ def exporters_bcrypt(password: str, seed: str) -> str:
     return bcrypt.hashpw(str(password).encode(), salt.encode()).decode()
 
 
-def exporters_surplus(
-    found: list[dict[str, Any]], units: str, runtime: str, wanted: list[str]
-) -> list[str]:
+def exporters_surplus(found: list[dict[str, Any]], units: str, runtime: str, wanted: list[str]) -> list[str]:
     """Return services of an earlier run that are no longer wanted; see the model."""
     return model.surplus(found, model.Places(units, runtime), wanted)
 

@@ -41,7 +41,12 @@ def services(kinds: Iterable[str], ports: Mapping[str, int], processes: int) -> 
             continue
         if kind == "pgbouncer":
             found += [
-                {"name": f"pgbouncer_exporter@{number}", "kind": kind, "process": number, "port": port + number - 1}
+                {
+                    "name": f"pgbouncer_exporter@{number}",
+                    "kind": kind,
+                    "process": number,
+                    "port": port + number - 1,
+                }
                 for number in range(1, int(processes) + 1)
             ]
         else:
@@ -65,13 +70,13 @@ def sample(kind: str) -> str:
 
 
 def process_count(paths: Iterable[str]) -> int:
-    """Return how many PgBouncer processes are configured, by the paths of their configurations; at least 1."""
+    """Return how many PgBouncer processes there are, by the paths of their configurations; at least 1."""
     numbers = [int(match[1]) for path in paths if (match := re.search(r"/pgbouncer-(\d+)\.ini$", path))]
     return max(numbers, default=1)
 
 
 def server_version(paths: Iterable[str]) -> int:
-    """Return the newest major version of PostgreSQL's clusters, by the paths of their configurations; or 0."""
+    """Return the newest major version of PostgreSQL's clusters, by their configurations' paths, or 0."""
     pattern = re.compile(r"/postgresql/(\d+)/[^/]+/postgresql\.conf$")
     return max((int(match[1]) for path in paths if (match := pattern.search(path))), default=0)
 
@@ -174,9 +179,9 @@ def problems(inputs: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the role's inputs, a clause each. Passwords and hashes are never quoted.
 
     Args:
-        inputs: ``kinds``, ``listen``, ``ports`` (by kind), ``processes``, ``releases`` (of the kinds that come
-            from one: ``version``, ``url``, ``checksum``), ``architecture``, ``tls``, ``users`` (``name``, and
-            ``password`` or ``password_hash``), ``account``, ``stats_user`` and ``stats_password``.
+        inputs: ``kinds``, ``listen``, ``ports`` (by kind), ``processes``, ``releases`` (of the kinds that
+            come from one: ``version``, ``url``, ``checksum``), ``architecture``, ``tls``, ``users`` (``name``,
+            and ``password`` or ``password_hash``), ``account``, ``stats_user`` and ``stats_password``.
     """
     return [
         *_kind_problems(inputs),
@@ -192,7 +197,9 @@ def _kind_problems(inputs: Mapping[str, Any]) -> list[str]:
     if not kinds:
         return [f"exporters_kinds is empty; name some of {', '.join(KINDS)}"]
     return [
-        f"exporters_kinds has {kind!r}, which is none of {', '.join(KINDS)}" for kind in kinds if kind not in KINDS
+        f"exporters_kinds has {kind!r}, which is none of {', '.join(KINDS)}"
+        for kind in kinds
+        if kind not in KINDS
     ]
 
 
@@ -228,7 +235,9 @@ def _release_problems(inputs: Mapping[str, Any]) -> list[str]:
         if not re.match(r"https?://", url):
             found.append(f"{where} has the url {url!r}; give one that begins with https://")
         if not re.fullmatch(r"sha256:([0-9a-f]{64}|https?://\S+)", checksum):
-            found.append(f"{where} has a checksum that is none; give sha256: and its 64 digits, or a list's URL")
+            found.append(
+                f"{where} has a checksum that is none; give sha256: and its 64 digits, or a list's URL"
+            )
         other = {"amd64", "arm64"} - {str(inputs["architecture"])}
         found += [
             f"{where} is for {name} by its url, and this host is {inputs['architecture']}; give the other one"
@@ -253,9 +262,13 @@ def _user_problems(inputs: Mapping[str, Any]) -> list[str]:
         if bool(password) == bool(hashed):
             found.append(f"{where} needs either a password or a password_hash")
         elif hashed and not _BCRYPT.fullmatch(hashed):
-            found.append(f"{where} has a password_hash that is none of bcrypt, which is all that exporters know")
+            found.append(
+                f"{where} has a password_hash that is none of bcrypt, which is all that exporters know"
+            )
         elif len(password.encode()) > MAX_BCRYPT_BYTES or "\0" in password:
-            found.append(f"{where} has a password with a NUL or of more than {MAX_BCRYPT_BYTES} bytes; shorten it")
+            found.append(
+                f"{where} has a password with a NUL or of more than {MAX_BCRYPT_BYTES} bytes; shorten it"
+            )
     if inputs["users"] and not inputs["tls"] and not _only_loopback(inputs["listen"]):
         found.append("exporters_basic_auth would send passwords in the clear; set exporters_tls, too")
     return found
@@ -274,11 +287,13 @@ def _stats_problems(inputs: Mapping[str, Any]) -> list[str]:
     user, password = str(inputs["stats_user"]), str(inputs["stats_password"])
     found = []
     if not re.fullmatch(r"[A-Za-z_][\w-]*", user):
-        found.append("exporters_pgbouncer_user is none that PgBouncer's exporter can be told of; use letters and _")
+        found.append(
+            "exporters_pgbouncer_user is none that PgBouncer's exporter can be told of; use letters and _"
+        )
     if not password and user != inputs["account"]:
         found.append(
-            f"exporters_pgbouncer_password is empty; give that of {user!r}, best from a vault, or have PgBouncer"
-            f" let in the account by peer, with exporters_pgbouncer_user: {inputs['account']}"
+            f"exporters_pgbouncer_password is empty; give that of {user!r}, best from a vault, or have"
+            f" PgBouncer let in the account by peer, with exporters_pgbouncer_user: {inputs['account']}"
         )
     if re.search(r"[\r\n\x00]", password):
         found.append("exporters_pgbouncer_password has a newline or a NUL, which no password file can hold")
