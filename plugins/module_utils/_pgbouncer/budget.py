@@ -87,7 +87,7 @@ def reckon(
     Args:
         databases: with ``name``, ``host``, ``port`` and PgBouncer's options.
         users: with ``name``, PgBouncer's options and ``databases``, the names of those they come to; without
-            it they come to all.
+            it they come to all, and with none in it to PgBouncer's console only.
         limits: ``pool_size``, ``reserve_pool_size``, ``max_db_connections`` and ``max_user_connections``, for
             whatever has none of its own.
         server: ``host`` and ``port`` of the PostgreSQL whose limits are known, its ``max_connections``, those
@@ -162,7 +162,8 @@ def _grouped(users: Iterable[Mapping[str, Any]]) -> list[tuple[_Users, tuple[str
     """Return users who have all the same, with the databases that they come to, None for all."""
     found: dict[tuple[Any, ...], _Users] = {}
     for user in users:
-        databases = tuple(sorted(map(str, user["databases"]))) if user.get("databases") else None
+        given = user.get("databases")
+        databases = None if given is None else tuple(sorted(map(str, given)))
         own = [_number(user.get(name)) for name in ("pool_size", "reserve_pool_size")]
         cap = int(user.get("max_user_connections") or 0)
         found.setdefault((databases, *own, cap), _Users([], own[0], own[1], cap)).names.append(

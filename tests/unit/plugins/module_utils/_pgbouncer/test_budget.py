@@ -54,6 +54,8 @@ def reckon(
             "d: u x 20 = 20; e: v x 20 = 20; together 40",
         ),
         ([{"name": "d"}], [{"name": "u", "databases": ["e"]}], {}, 0, "d: no user = 0"),
+        # Of the console only.
+        ([{"name": "d"}], [{"name": "u", "databases": []}], {}, 0, "d: no user = 0"),
         ([], [], {}, 0, "no database is on it"),
         # Reserves.
         ([{"name": "d"}], [{"name": "u"}], {"reserve_pool_size": 5}, 25, "d: u x (20 + 5 in reserve) = 25"),

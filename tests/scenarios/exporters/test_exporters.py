@@ -1,0 +1,347 @@
+"""Exporters beside PostgreSQL and PgBouncer on bare hosts: what they say, what confines them, that they come back."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_hosts import changed_nothing, words
+from scenario import Scenario
+
+PROCESSES = {"packaged": 2, "released": 1}
+STATS_PASSWORD = 'scrape:\\"me"'
+PASSWORDS = {"prometheus": 'it\'s "secret" as well', "somebody": "somebody's"}
+EXPORTERS = Path(__file__).parent / "support/exporters.yml"
+
+SCRAPE = """
+import base64, json, ssl, sys, urllib.error, urllib.request
+inputs = json.load(sys.stdin)
+context = ssl.create_default_context(cafile="/etc/ssl/pooled/exporters/authority.crt") if inputs["tls"] else None
+request = urllib.request.Request(f"{'https' if context else 'http'}://127.0.0.1:{inputs['port']}/metrics")
+if inputs["user"]:
+    login = ":".join(inputs["user"]).encode()
+    request.add_header("Authorization", "Basic " + base64.b64encode(login).decode())
+try:
+    answer = urllib.request.urlopen(request, context=context, timeout=20)
+    print(json.dumps([answer.status, answer.read().decode()]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, ""]))
+except OSError as error:
+    print(json.dumps([0, str(error)]))
+"""
+
+# Who has a text on the command line, in the environment, or in a file that everybody can read.
+TELLTALES = """
+import json, os, pathlib, stat, sys
+texts = [text.encode() for text in json.load(sys.stdin)]
+found = []
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    for name in ("cmdline", "environ"):
+        try:
+            data = (process / name).read_bytes()
+        except OSError:
+            continue
+        found += [f"{process}/{name}"] * any(text in data for text in texts)
+for top in ("/etc", "/opt", "/run", "/var/log", "/var/lib/prometheus", "/tmp", "/home"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            if not stat.S_ISREG(mode) or not mode & stat.S_IROTH:
+                continue
+            with open(path, "rb") as file:
+                data = file.read()
+            found += [path] * any(text in data for text in texts)
+print(json.dumps(found))
+"""
+
+
+def services(host: str) -> dict[str, int]:
+    """Return the ports of the host's services."""
+    pools = {f"pgbouncer_exporter@{n}": 9126 + n for n in range(1, PROCESSES[host] + 1)}
+    return {"postgres_exporter": 9187, **pools, "node_exporter": 9100}
+
+
+def scrape(
+    hosts: Scenario, host: str, port: int, user: str | None = "prometheus", password: str | None = None
+) -> tuple[int, str]:
+    """Scrape as Prometheus does and return the status, 0 for none, and the text. Without a user it is nobody."""
+    login = [user, password or PASSWORDS[user]] if user and host == "released" else None
+    inputs: dict[str, Any] = {"port": port, "tls": host == "released", "user": login}
+    result = hosts.python(host, SCRAPE, inputs)
+    assert result.returncode == 0, result.stderr
+    status, text = json.loads(result.stdout)
+    return status, text
+
+
+def value(text: str, series: str) -> float | None:
+    """Return the sum of a metric's series, None where there are none."""
+    found = re.findall(rf"(?m)^{series}(?:{{.*}})? (\S+)$", text)
+    return sum(map(float, found)) if found else None
+
+
+def until(hosts: Scenario, host: str, port: int, series: str, wanted: float) -> None:
+    """Wait until a scrape says so, for half a minute at most."""
+    said: tuple[int, str] = (0, "")
+    for _attempt in range(30):
+        said = scrape(hosts, host, port)
+        if said[0] == 200 and value(said[1], series) == wanted:
+            return
+        time.sleep(1)
+    pytest.fail(f"{series} is not {wanted}: {said[0]}, {value(said[1], series)}")
+
+
+def pids(hosts: Scenario, host: str) -> dict[str, str]:
+    """Return the process of each exporter that runs."""
+    units = hosts.root(
+        host, "systemctl list-units --plain --no-legend --state=running '*_exporter*' '*-exporter*'"
+    )
+    names = [line.split()[0] for line in units.splitlines()]
+    shown = hosts.root(host, f"systemctl show --property=MainPID --value {' '.join(names)}").split()
+    return dict(zip((name.removesuffix(".service") for name in names), shown, strict=True))
+
+
+def test_each_exporter_reaches_what_it_is_there_for(hosts: Scenario, host: str) -> None:
+    assert pids(hosts, host).keys() == services(host).keys()
+    texts = {}
+    for name, port in services(host).items():
+        status, texts[name] = scrape(hosts, host, port)
+        assert status == 200, name
+    assert value(texts["postgres_exporter"], "pg_up") == 1
+    assert value(texts["node_exporter"], "node_boot_time_seconds")
+    pools = [text for name, text in texts.items() if name.startswith("pgbouncer")]
+    assert [value(text, "pgbouncer_up") for text in pools] == [1] * PROCESSES[host]
+    # Each tells of its own process.
+    assert sum(value(text, "pgbouncer_config_max_client_connections") or 0 for text in pools) == 1000
+
+
+def test_series_are_there_that_are_not_by_default(hosts: Scenario, host: str) -> None:
+    _status, text = scrape(hosts, host, 9187)
+    for series in (
+        "pg_settings_max_connections",
+        "pg_database_wraparound_age_datfrozenxid_seconds",
+        "pg_long_running_transactions",
+        "pg_stat_statements_calls_total",
+        "pg_stat_activity_max_tx_duration",
+        "pg_replication_lag_seconds",
+    ):
+        assert value(text, series) is not None, series
+    assert value(text, "pg_exporter_last_scrape_error") == 0
+    assert re.findall(r"(?m)^pg_scrape_collector_success.* 0$", text) == []
+    # PostgreSQL 17 has a view of its own for them, 15 has not.
+    newer = value(text, "pg_stat_checkpointer_num_timed_total") is not None
+    assert newer is (host == "packaged")
+    assert newer or value(text, "pg_stat_bgwriter_checkpoints_timed_total") is not None
+    _status, text = scrape(hosts, host, 9100)
+    active = re.findall(r'(?m)^node_systemd_unit_state{name="(.*)",state="active".* 1$', text)
+    assert {f"{name}.service" for name in services(host)} < set(active)
+    assert any(name.startswith("postgresql@") for name in active)
+
+
+def test_the_tutorials_series_are_there(hosts: Scenario, host: str) -> None:
+    login = hosts.login(host, 'it\'s "secret" enough', port=6432)
+    assert login == "ok"
+    _status, text = scrape(hosts, host, 9127)
+    for series in (
+        "pgbouncer_pools_client_active_connections",
+        "pgbouncer_pools_client_waiting_connections",
+        "pgbouncer_pools_server_active_connections",
+        "pgbouncer_stats_queries_pooled_total",
+        "pgbouncer_stats_sql_transactions_pooled_total",
+    ):
+        assert value(text, series) is not None, series
+
+
+def test_sandbox_is_in_force(hosts: Scenario, host: str) -> None:
+    for name, pid in pids(hosts, host).items():
+        # In tenths.
+        most = 20 if name == "node_exporter" else 12
+        hosts.root(host, f"systemd-analyze security --no-pager --threshold={most} {name}.service")
+        status = hosts.root(host, f"cat /proc/{pid}/status; stat --format 'Owner: %U' /proc/{pid}")
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+        assert "CapBnd:\t0000000000000000" in status
+        assert "Owner: prometheus" in status
+
+
+def test_sandbox_keeps_no_figure_of_the_host_away(hosts: Scenario) -> None:
+    unit = "systemd-run --quiet --collect --uid=prometheus --unit=unconfined"
+    options = "--web.listen-address=127.0.0.1:9999 --collector.systemd"
+    hosts.root("packaged", f"{unit} prometheus-node-exporter {options}")
+    try:
+        until(hosts, "packaged", 9999, "node_selinux_enabled", 0)
+        both = [scrape(hosts, "packaged", port)[1] for port in (9100, 9999)]
+    finally:
+        hosts.root("packaged", "systemctl stop unconfined")
+    series = [
+        {
+            line.rsplit(" ", 1)[0]
+            for line in text.splitlines()
+            if not line.startswith(("#", "go_", "node_systemd"))
+        }
+        for text in both
+    ]
+    assert series[0] == series[1]
+    failing = [set(re.findall(r'collector_success{collector="(\w+)"} 0', text)) for text in both]
+    assert failing[0] == failing[1]
+
+
+def test_units_of_the_packages_stay_out_of_the_way(hosts: Scenario, host: str) -> None:
+    kinds = ("postgres", "pgbouncer", "node") if host == "packaged" else ("node",)
+    for kind in kinds:
+        result = hosts.ssh(host, f"systemctl is-enabled prometheus-{kind}-exporter")
+        assert result.stdout.strip() == "masked"
+
+
+def test_nobody_is_told_a_password(hosts: Scenario, host: str) -> None:
+    texts = [STATS_PASSWORD, STATS_PASSWORD.replace(":", "\\:"), *PASSWORDS.values()]
+    result = hosts.python(host, TELLTALES, texts, sudo=True)
+    assert json.loads(result.stdout) == [], result.stderr
+    modes = hosts.root(host, "stat --format '%U:%G %a %n' /etc/pooled-exporters /etc/pooled-exporters/*")
+    wanted = {
+        "root:prometheus 750 /etc/pooled-exporters",
+        "prometheus:prometheus 400 /etc/pooled-exporters/pgbouncer.passfile",
+    }
+    if host == "released":
+        wanted.add("root:prometheus 640 /etc/pooled-exporters/web.yml")
+        web = hosts.root(host, "cat /etc/pooled-exporters/web.yml")
+        assert not any(password in web for password in PASSWORDS.values())
+    assert set(modes.splitlines()) == wanted
+    # Not even root finds it where the other exporters are.
+    running = pids(hosts, host)
+    for name in ("postgres_exporter", "node_exporter"):
+        seen = hosts.root(
+            host,
+            f"nsenter --target {running[name]} --mount cat /etc/pooled-exporters/pgbouncer.passfile || true",
+        )
+        assert "pgbouncer" not in seen.replace("pgbouncer.passfile", "")
+
+
+def test_the_stats_user_looks_and_changes_nothing(hosts: Scenario, host: str) -> None:
+    options = {
+        "host": "/run/pgbouncer/1",
+        "port": 6432,
+        "user": "pgbouncer_exporter",
+        "password": STATS_PASSWORD,
+    }
+    assert hosts.login_from(host, {**options, "dbname": "mydb"}) != "ok"
+    psql = "psql -XAtq -h /run/pgbouncer/1 -p 6432 -U pgbouncer_exporter -d pgbouncer"
+    said = hosts.ssh(
+        host,
+        f"read -r PGPASSWORD; export PGPASSWORD; {psql} -c 'SHOW POOLS' -c 'PAUSE'",
+        stdin=STATS_PASSWORD + "\n",
+    )
+    # The shell takes a backslash of its own from what it reads.
+    if "authentication failed" in said.stderr:
+        pytest.fail(said.stderr)
+    assert "pgbouncer|pgbouncer|" in said.stdout
+    assert "admin access needed" in said.stderr
+
+
+def test_who_scrapes_says_who_they_are_by_tls(hosts: Scenario) -> None:
+    for port in services("released").values():
+        assert scrape(hosts, "released", port, user=None)[0] == 401
+        assert scrape(hosts, "released", port, password="wrong")[0] == 401
+        assert scrape(hosts, "released", port, user="somebody")[0] == 200
+        plain = hosts.python("released", SCRAPE, {"port": port, "tls": False, "user": None})
+        assert json.loads(plain.stdout)[0] == 400
+
+
+def test_programs_of_a_release_are_roots(hosts: Scenario) -> None:
+    found = hosts.root("released", "stat --format '%U %a' /opt/pooled-exporters/*/*_exporter")
+    assert found.splitlines() == ["root 755", "root 755"]
+    assert "/opt/pooled-exporters/postgres_exporter-0.17.1/" in hosts.root("released", "ps -eo args")
+
+
+def test_exporters_outlive_what_they_tell_of(hosts: Scenario) -> None:
+    before = pids(hosts, "packaged")
+    hosts.root("packaged", "systemctl stop pgbouncer@2 postgresql@17-main")
+    until(hosts, "packaged", 9128, "pgbouncer_up", 0)
+    until(hosts, "packaged", 9127, "pgbouncer_up", 1)
+    until(hosts, "packaged", 9187, "pg_up", 0)
+    hosts.root("packaged", "systemctl start pgbouncer@2 postgresql@17-main")
+    until(hosts, "packaged", 9128, "pgbouncer_up", 1)
+    until(hosts, "packaged", 9187, "pg_up", 1)
+    assert pids(hosts, "packaged") == before
+
+
+def test_exporters_may_begin_first(hosts: Scenario) -> None:
+    hosts.root("packaged", "systemctl stop pgbouncer@2 postgresql@17-main")
+    hosts.root("packaged", "systemctl restart pgbouncer_exporter@2 postgres_exporter")
+    # The first gives up, again and again.
+    time.sleep(8)
+    hosts.root("packaged", "systemctl start pgbouncer@2 postgresql@17-main")
+    until(hosts, "packaged", 9128, "pgbouncer_up", 1)
+    until(hosts, "packaged", 9187, "pg_up", 1)
+
+
+def test_what_could_not_work_is_refused_before_anything_changes(hosts: Scenario) -> None:
+    before = pids(hosts, "packaged")
+    result = hosts.playbook(
+        "--limit",
+        "packaged",
+        playbook=EXPORTERS,
+        variables={
+            "exporters_node_port": 9127,
+            "exporters_pgbouncer_password": "",
+            "exporters_basic_auth": [{"name": "p", "password": "a-secret"}],
+        },
+    )
+    assert result.returncode != 0
+    said = words(result)
+    assert "node_exporter and pgbouncer_exporter@1 would share the port 9127; move one of them" in said
+    assert "exporters_pgbouncer_password is empty" in said
+    assert "would send passwords in the clear" in said
+    assert "a-secret" not in said
+    assert changed_nothing(result)
+    assert pids(hosts, "packaged") == before
+
+
+def test_a_release_of_another_checksum_is_refused(hosts: Scenario) -> None:
+    before = pids(hosts, "released")
+    release = {
+        "version": "0.17.2",
+        "url": "http://packaged:8000/postgres_exporter-0.17.1.linux-amd64.tar.gz",
+        "checksum": "sha256:" + "0" * 64,
+    }
+    result = hosts.playbook(
+        "--limit", "released", playbook=EXPORTERS, variables={"exporters_postgres_release": release}
+    )
+    assert result.returncode != 0
+    said = words(result)
+    assert "Failed to install postgres_exporter 0.17.2" in said
+    assert "checksum" in said
+    assert pids(hosts, "released") == before
+    hosts.root("released", "! test -e /opt/pooled-exporters/postgres_exporter-0.17.2/postgres_exporter")
+
+
+def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(hosts: Scenario) -> None:
+    before = pids(hosts, "packaged")
+    given = {"pgbouncer_processes": 1, "pooled_stats_password": "another"}
+    result = hosts.playbook("--limit", "packaged", variables=given)
+    assert result.returncode == 0, result.stdout
+    after = pids(hosts, "packaged")
+    assert after.keys() == before.keys() - {"pgbouncer_exporter@2"}
+    restarted = {name for name, pid in after.items() if pid != before[name]}
+    assert restarted == {"pgbouncer_exporter@1"}
+    assert scrape(hosts, "packaged", 9128)[0] == 0
+    hosts.root("packaged", "! ls /etc/systemd/system/pgbouncer_exporter@2.service")
+    assert "another" not in result.stdout + result.stderr
+
+    # A program that was upgraded, and a service that somebody stopped; without PostgreSQL's exporter.
+    hosts.root("packaged", "touch /usr/bin/prometheus-node-exporter; systemctl stop pgbouncer_exporter@1")
+    result = hosts.playbook(
+        "--limit",
+        "packaged",
+        playbook=EXPORTERS,
+        variables={**given, "exporters_kinds": ["pgbouncer", "node"]},
+    )
+    assert result.returncode == 0, result.stdout
+    last = pids(hosts, "packaged")
+    assert last.keys() == {"pgbouncer_exporter@1", "node_exporter"}
+    assert last["node_exporter"] != after["node_exporter"]
+    hosts.root("packaged", "! ls /etc/systemd/system/postgres_exporter.service")
