@@ -163,7 +163,7 @@ def file_sd(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def target_rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the targets that Prometheus' ``/api/v1/targets`` lists, those of a site's stack alone.
+    """Return the targets that Prometheus' ``/api/v1/targets`` lists.
 
     Returns:
         Rows with ``job``, ``host``, ``instance``, ``up`` and ``error``. A target that was not scraped yet
