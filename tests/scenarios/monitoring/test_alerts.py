@@ -90,3 +90,18 @@ def test_alerts_say_how_bad_it_is_and_where_to_read_on(alerts: dict[str, Any]) -
         assert url.endswith("docs/runbook.md")
         assert anchor == name.lower()
         assert re.search(rf"(?m)^## {name}$", runbook), f"docs/runbook.md has no section {name}"
+
+
+# Seen in the exporter's queries, not in a scrape; and what the role exporters writes.
+ELSEWHERE = {"pg_stat_replication_pg_wal_lsn_diff", "pooled_certificate_expiry_timestamp_seconds"}
+
+
+def test_rules_name_metrics_that_exist(hosts: Scenario) -> None:
+    groups = yaml.safe_load(hosts.root(HOST, f"cat {RULES}"))["groups"]
+    rules = [rule for group in groups if group["name"].startswith("pooled-") for rule in group["rules"]]
+    scraped = (Path(__file__).parent / "support/metrics.txt").read_text().split()
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    without_strings = [re.sub(r'"[^"]*"', "", rule["expr"]) for rule in rules]
+    named = set(re.findall(r"\b(?:pg|pgbouncer|node|pooled)[_:][\w:]+", " ".join(without_strings)))
+    assert len(named) > 30
+    assert named - set(scraped) - recorded - ELSEWHERE == set()
