@@ -19,13 +19,17 @@ def monitoring_targets(
     The number of PgBouncer's processes is an input's, where one is given and not 0; else that of the
     configurations that the playbook has found on the host.
     """
+
+    def processes(host: Mapping[str, Any]) -> int:
+        given = host.get("exporters_pgbouncer_processes") or host.get("pgbouncer_processes") or 0
+        return int(given) or int((host.get("__monitoring_process_files") or {}).get("matched", 0))
+
     described = [
         {
             "name": host["inventory_hostname"],
             "address": host.get("pooled_address"),
             "groups": list(host["group_names"]),
-            "processes": int(host.get("exporters_pgbouncer_processes") or host.get("pgbouncer_processes") or 0)
-            or (host.get("__monitoring_process_files") or {}).get("matched", 0),
+            "processes": processes(host),
             "listen_address": host.get("monitoring_listen_address") or "127.0.0.1",
         }
         for host in hosts

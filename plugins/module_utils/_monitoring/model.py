@@ -11,6 +11,9 @@ from typing import Any
 
 DEFAULT_PORTS = {"postgres": 9187, "pgbouncer": 9127, "node": 9100, "prometheus": 9090, "alertmanager": 9093}
 
+# Job, address, port and labels of its own.
+_Target = tuple[str, str, int, dict[str, str]]
+
 # What each unit's server is configured by. Targets and secrets are read whenever they are needed.
 _FILES = {
     "prometheus": (
@@ -28,11 +31,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def _at(address: str, port: int) -> str:
-    """Return address and port as Prometheus wants them."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def targets(
@@ -62,34 +60,53 @@ def targets(
     """
     at = {**DEFAULT_PORTS, **(ports or {})}
     found = []
-
-    def add(job: str, host: Mapping[str, Any], where: str, **labels: str) -> None:
-        labels = {"stack": stack, "host": str(host["name"]), **labels}
-        found.append({"job": job, "targets": [where], "labels": labels})
-
     for host in sorted(hosts, key=lambda one: str(one["name"])):
-        address = str(host.get("address") or "")
-        if not address:
+        if not host.get("address"):
             raise ValueError(f"{host['name']} has no address (pooled_address)")
-        if "database" in host["groups"]:
-            processes = int(host.get("processes") or 0)
-            if processes < 1:
-                raise ValueError(f"nobody knows how many PgBouncer processes {host['name']} has")
-            add("postgres", host, _at(address, at["postgres"]))
-            for number in range(processes):
-                add("pgbouncer", host, _at(address, at["pgbouncer"] + number), process=str(number + 1))
+        served = [*_database_targets(host, at), *_monitoring_targets(host, at, me, alertmanager)]
         if {"database", "monitoring"} & set(host["groups"]):
-            add("node", host, _at(address, at["node"]))
-        if "monitoring" in host["groups"]:
-            listens = str(host.get("listen_address") or "")
-            if not is_loopback(listens):
-                add("prometheus", host, _at(address, at["prometheus"]))
-            elif host["name"] == me:
-                add("prometheus", host, _at(listens, at["prometheus"]))
-            # It always listens on loopback, where nobody but its own Prometheus finds it.
-            if alertmanager and host["name"] == me:
-                add("alertmanager", host, _at("127.0.0.1", at["alertmanager"]))
+            served.append(("node", str(host["address"]), at["node"], {}))
+        found += [
+            {
+                "job": job,
+                "targets": [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"],
+                "labels": {"stack": stack, "host": str(host["name"]), **labels},
+            }
+            for job, address, port, labels in served
+        ]
     return sorted(found, key=lambda one: str(one["job"]))
+
+
+def _database_targets(host: Mapping[str, Any], at: Mapping[str, int]) -> list[_Target]:
+    """Return what a database host serves. Raises ValueError without a PgBouncer process."""
+    if "database" not in host["groups"]:
+        return []
+    address, processes = str(host["address"]), int(host.get("processes") or 0)
+    if processes < 1:
+        raise ValueError(f"nobody knows how many PgBouncer processes {host['name']} has")
+    poolers: list[_Target] = [
+        ("pgbouncer", address, at["pgbouncer"] + number, {"process": str(number + 1)})
+        for number in range(processes)
+    ]
+    return [("postgres", address, at["postgres"], {}), *poolers]
+
+
+def _monitoring_targets(
+    host: Mapping[str, Any], at: Mapping[str, int], me: str, alertmanager: bool
+) -> list[_Target]:
+    """Return what a monitoring host serves, as far as the host ``me`` reaches it."""
+    if "monitoring" not in host["groups"]:
+        return []
+    listens, own = str(host.get("listen_address") or ""), host["name"] == me
+    found: list[_Target] = []
+    if not is_loopback(listens):
+        found.append(("prometheus", str(host["address"]), at["prometheus"], {}))
+    elif own:
+        found.append(("prometheus", listens, at["prometheus"], {}))
+    # It is always on loopback, where nobody but its own Prometheus finds it.
+    if alertmanager and own:
+        found.append(("alertmanager", "127.0.0.1", at["alertmanager"], {}))
+    return found
 
 
 def _metric(name: str, metrics: str) -> float:
@@ -113,7 +130,7 @@ def turn(metrics: str, files: Iterable[Mapping[str, Any]], *, units_changed: boo
     """
     if units_changed or not metrics:
         return "restart"
-    # The kernel tells when it booted in whole seconds, and the start is counted from there: it may be off by one.
+    # The kernel tells when it booted in whole seconds, and the start is counted from there.
     started = _metric("process_start_time_seconds", metrics) + 2
     loaded = _metric(r"\w+_config_last_reload_success_timestamp_seconds", metrics)
     # Where it refused what it was given, it goes on with the old.

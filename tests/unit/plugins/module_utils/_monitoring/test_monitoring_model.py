@@ -14,7 +14,7 @@ MONITORING = {
     "name": "mon",
     "address": "10.0.1.4",
     "groups": ["benchmark", "monitoring"],
-    "listen_address": "0.0.0.0",
+    "listen_address": "0.0.0.0",  # noqa: S104
 }
 
 
@@ -204,7 +204,10 @@ def test_turns_look_at_the_files_of_their_own_unit() -> None:
 
 
 def test_file_sd_has_the_job_as_a_label() -> None:
-    entries = [{"job": "node", "targets": ["a:1"], "labels": {"host": "a"}}, {"job": "x", "targets": ["b:2"]}]
+    entries: list[dict[str, Any]] = [
+        {"job": "node", "targets": ["a:1"], "labels": {"host": "a"}},
+        {"job": "x", "targets": ["b:2"]},
+    ]
     assert model.file_sd(entries) == [
         {"targets": ["a:1"], "labels": {"job": "node", "host": "a"}},
         {"targets": ["b:2"], "labels": {"job": "x"}},

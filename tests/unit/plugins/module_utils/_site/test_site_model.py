@@ -90,7 +90,7 @@ def test_a_host_that_did_not_answer_is_not_healthy() -> None:
     assert {service["state"] for service in status["services"]} == {"unknown"}
 
 
-WATCHING = {
+WATCHING: dict[str, Any] = {
     "services": {
         "prometheus.service": {"state": "running", "status": "enabled"},
         "prometheus-alertmanager.service": {"state": "running", "status": "enabled"},
