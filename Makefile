@@ -65,7 +65,7 @@ molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 	@$(BIN)/molecule test --scenario-name default
 
 # Each with a directory of its own, for Molecule keeps there what it did; they may run beside the whole lab.
-scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer, exporters): check, converge, idempotence, verify
+scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer, exporters, monitoring): check, converge, idempotence, verify
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
 
 constraints: env-dev  ## Newest versions that fit together

@@ -21,7 +21,9 @@ class Scenario(Hosts):
         self.folder = ROOT / "molecule" / name
         super().__init__(ROOT / ".state/scenarios" / name)
         inventory = yaml.safe_load((self.folder / "inventory.yml").read_text())
-        self.hosts: tuple[str, ...] = tuple(inventory["all"]["children"]["database"]["hosts"])
+        # Each scenario's are in one group, which its role is for.
+        (self.group, members), *_ = inventory["all"]["children"].items()
+        self.hosts: tuple[str, ...] = tuple(members["hosts"])
 
     def playbook(
         self,
@@ -49,7 +51,7 @@ class Scenario(Hosts):
             if by_host:
                 # The last inventory wins.
                 own = Path(folder) / "hosts.json"
-                own.write_text(json.dumps({"database": {"hosts": by_host}}))
+                own.write_text(json.dumps({self.group: {"hosts": by_host}}))
                 command += [f"--inventory={own}", f"--limit={','.join(by_host)}"]
             return self.run(*command)
 

@@ -15,6 +15,12 @@ MAX_NAME_BYTES = 63
 
 # Services of a database host, by the units that run them.
 _SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer@\d+\.service"}
+# Those of a monitoring host, with their packages. All but the first are there where they are asked for.
+_WATCHERS = {
+    "prometheus": ("prometheus.service", "prometheus"),
+    "alertmanager": ("prometheus-alertmanager.service", "prometheus-alertmanager"),
+    "grafana": ("grafana-server.service", "grafana"),
+}
 
 
 def name_problem(name: str) -> str | None:
@@ -107,7 +113,28 @@ def process_rows(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"process": int(result["item"]), **row} for result in results for row in result.get("rows", [])]
 
 
-def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _watching(host: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the services of a monitoring host that are there, and Prometheus in any case."""
+    found = []
+    for name, (unit, package) in _WATCHERS.items():
+        known = facts.get("services", {}).get(unit, {})
+        versions = facts.get("packages", {}).get(package, [])
+        state = known.get("state", "unknown")
+        if name == "prometheus" and not versions and facts.get("answers"):
+            # In a container, of which systemd knows nothing.
+            state = "running"
+        elif name != "prometheus" and (not versions or known.get("status") == "disabled"):
+            continue
+        version = versions[0]["version"] if versions else None
+        found.append({"host": host, "name": name, "state": state, "version": version})
+    return found
+
+
+def site_status(
+    outputs: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, Any]],
+    watching: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Return what runs where, and whether all of it does.
 
     Args:
@@ -115,9 +142,16 @@ def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any
         found: by database host, its ``services`` and ``packages`` as Ansible's facts have them, and the
             rows of ``SHOW POOLS`` as ``pools``, each with its ``process``; empty for a host that did not
             answer.
+        watching: the same by monitoring host, with the ``targets`` of its Prometheus and whether that
+            ``answers``.
+
+    Returns:
+        The document; ``healthy`` where every service runs and no target has been found down. One that was
+        not scraped yet is not up, and nothing is known against it.
     """
     services = []
     pools = []
+    targets = []
     for host, facts in sorted(found.items()):
         units = facts.get("services", {})
         for name, pattern in _SERVICES.items():
@@ -135,11 +169,15 @@ def site_status(outputs: Mapping[str, Any], found: Mapping[str, Mapping[str, Any
                 }
             )
         pools += [{"host": host, **row} for row in facts.get("pools", [])]
+    for host, facts in sorted((watching or {}).items()):
+        services += _watching(host, facts)
+        targets += facts.get("targets", [])
+    running = bool(services) and all(service["state"] == "running" for service in services)
     return {
         "hosts": outputs["hosts"],
         "services": services,
         "pools": pools,
-        "targets": [],
+        "targets": targets,
         "endpoints": outputs["endpoints"],
-        "healthy": bool(services) and all(service["state"] == "running" for service in services),
+        "healthy": running and not any(target["error"] for target in targets),
     }

@@ -110,13 +110,13 @@ def test_files_are_made_once_and_nothing_tells_their_values(
 ) -> None:
     foreseen = playbook("--check", "--diff")
     assert foreseen.returncode == 0, foreseen.stdout
-    assert "+benchmark\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
+    assert "+benchmark\n+grafana\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
     assert "changed=1" in foreseen.stdout
     assert not state.exists()
     first = playbook("-vvv", "--diff")
     assert first.returncode == 0, first.stdout
     values = files(state)
-    assert sorted(values) == ["benchmark", "myuser", "pgbouncer_exporter"]
+    assert sorted(values) == ["benchmark", "grafana", "myuser", "pgbouncer_exporter"]
     assert first.stdout.count(f"digest={digest(values)}.") == 2
     second = playbook("-vvv", "--diff")
     assert (files(state), "changed=0" in second.stdout) == (values, True)
@@ -135,7 +135,7 @@ def test_limited_to_a_host_they_are_at_hand_all_the_same(playbook: Playbook, sta
 def test_a_given_password_is_not_generated(playbook: Playbook, state: Path) -> None:
     run = playbook(pooled_user_password="given")
     assert run.returncode == 0, run.stdout
-    assert list(files(state)) == ["benchmark", "pgbouncer_exporter"]
+    assert sorted(files(state)) == ["benchmark", "grafana", "pgbouncer_exporter"]
     assert f"digest={digest({'myuser': 'given', **files(state)})}." in run.stdout
 
 
@@ -203,14 +203,14 @@ def test_secrets_manager(playbook: Playbook, state: Path, aws: Any, tmp_path: Pa
     inputs = {"pooled_secrets": "aws", "pooled_aws": aws.options}
     foreseen = playbook("--check", "--diff", **inputs)
     assert foreseen.returncode == 0, foreseen.stdout
-    assert "+benchmark\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
+    assert "+benchmark\n+grafana\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
     client = aws.client("secretsmanager")
     assert client.list_secrets()["SecretList"] == []
     first = playbook("-vvv", "--diff", **inputs)
     assert first.returncode == 0, first.stdout
     values = {
         name: client.get_secret_value(SecretId=f"pooled/{name}")["SecretString"]
-        for name in ("myuser", "benchmark")
+        for name in ("myuser", "benchmark", "grafana")
     }
     assert first.stdout.count(f"digest={digest(values)}.") == 2
     for value in values.values():

@@ -88,3 +88,54 @@ def test_a_host_that_did_not_answer_is_not_healthy() -> None:
     status = model.site_status({"hosts": ["db"], "endpoints": {}}, {"db": {}})
     assert status["healthy"] is False
     assert {service["state"] for service in status["services"]} == {"unknown"}
+
+
+WATCHING: dict[str, Any] = {
+    "services": {
+        "prometheus.service": {"state": "running", "status": "enabled"},
+        "prometheus-alertmanager.service": {"state": "running", "status": "enabled"},
+    },
+    "packages": {"prometheus": [{"version": "2.53"}], "prometheus-alertmanager": [{"version": "0.28"}]},
+    "targets": [{"job": "node", "instance": "a:9100", "up": True, "error": ""}],
+    "answers": True,
+}
+STOPPED = {"state": "stopped", "status": "disabled"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "names", "healthy"),
+    [
+        ({}, ["prometheus", "alertmanager"], True),
+        # Not scraped yet, and down.
+        ({"targets": [{"job": "node", "instance": "a:9100", "up": False, "error": ""}]}, None, True),
+        ({"targets": [{"job": "node", "instance": "a:9100", "up": False, "error": "refused"}]}, None, False),
+        ({"services": {"prometheus.service": {"state": "stopped"}}}, None, False),
+        # It was on once. Its package stays.
+        (
+            {"services": {**WATCHING["services"], "prometheus-alertmanager.service": STOPPED}},
+            ["prometheus"],
+            True,
+        ),
+        (
+            {
+                "services": {**WATCHING["services"], "grafana-server.service": {"state": "stopped"}},
+                "packages": {**WATCHING["packages"], "grafana": [{"version": "12"}]},
+            },
+            ["prometheus", "alertmanager", "grafana"],
+            False,
+        ),
+        # In containers.
+        ({"services": {}, "packages": {}}, ["prometheus"], True),
+        ({"services": {}, "packages": {}, "answers": False}, ["prometheus"], False),
+    ],
+)
+def test_status_of_what_watches(changes: dict[str, Any], names: list[str] | None, healthy: bool) -> None:
+    facts: dict[str, Any] = {**WATCHING, **changes}
+    status = model.site_status({"hosts": ["mon"], "endpoints": {}}, {}, {"mon": facts})
+    assert status["healthy"] is healthy
+    assert names is None or [service["name"] for service in status["services"]] == names
+    assert status["targets"] == facts["targets"]
+
+
+def test_a_monitoring_host_that_did_not_answer_is_not_healthy() -> None:
+    assert model.site_status({"hosts": [], "endpoints": {}}, {}, {"mon": {}})["healthy"] is False

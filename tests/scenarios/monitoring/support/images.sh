@@ -1,0 +1,22 @@
+# Docker Engine, and images as Docker Hub has them, made of Debian's binaries, through a tar. Its overlay is none that could be on
+# top of a container's: vfs copies.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p /etc/docker
+echo '{"storage-driver": "vfs"}' > /etc/docker/daemon.json
+apt-get update --quiet=2
+apt-get install --yes --quiet=2 --no-install-recommends docker.io docker-cli docker-compose >/dev/null
+cd /root
+apt-get download --quiet=2 prometheus promtool prometheus-alertmanager
+mkdir -p tree/etc tree/tmp
+for package in ./*.deb; do dpkg-deb --fsys-tarfile "$package" | tar --extract --directory tree --wildcards './usr/bin/*'; done
+ldd tree/usr/bin/* | grep -o '/lib[^ ]*' | sort -u | while read -r library; do
+  mkdir -p "tree$(dirname "$library")" && cp --dereference "$library" "tree$library"
+done
+for name in prometheus prometheus-alertmanager; do
+  tar --create --directory tree . | docker import --change "ENTRYPOINT [\"/usr/bin/$name\"]" - "localhost/$name:debian" >/dev/null
+done
+docker save --output images.tar localhost/prometheus:debian localhost/prometheus-alertmanager:debian
+docker rmi --force localhost/prometheus:debian localhost/prometheus-alertmanager:debian >/dev/null
+docker load --quiet --input images.tar
+rm -rf tree images.tar ./*.deb

@@ -1,0 +1,29 @@
+"""What a webhook is to Alertmanager, and a target to Prometheus: keeps what it is sent, with who sent it."""
+
+import base64
+import http.server
+import json
+
+SENT = "/tmp/sent.jsonl"
+
+
+class Webhook(http.server.BaseHTTPRequestHandler):
+    """Both in one."""
+
+    def do_GET(self) -> None:
+        """Be scraped."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"tested 1\n")
+
+    def do_POST(self) -> None:
+        """Be told of alerts."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        who = base64.b64decode(self.headers.get("Authorization", "Basic ")[6:]).decode()
+        with open(SENT, "a") as file:  # noqa: PTH123
+            file.write(json.dumps({"path": self.path, "who": who, "body": body}) + "\n")
+        self.send_response(200)
+        self.end_headers()
+
+
+http.server.HTTPServer(("127.0.0.1", 9999), Webhook).serve_forever()

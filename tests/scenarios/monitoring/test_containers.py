@@ -1,0 +1,112 @@
+"""Prometheus and Alertmanager in containers, by Docker Compose, with images that were loaded from a tar."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_hosts import Run, changed_nothing, recap, words
+from scenario import Scenario
+
+HOST = "composed"
+SECRET = 'it\'s "secret" enough'
+INPUTS: dict[str, Any] = {
+    "monitoring_runtime": "containers",
+    "monitoring_images": {
+        "prometheus": "localhost/prometheus:debian",
+        "alertmanager": "localhost/prometheus-alertmanager:debian",
+        # Nobody answers there.
+        "grafana": "127.0.0.1:9/grafana:12",
+    },
+    "monitoring_targets": [
+        {"job": "prometheus", "targets": ["127.0.0.1:9090"], "labels": {"stack": "s", "host": "composed"}},
+        {"job": "alertmanager", "targets": ["127.0.0.1:9093"], "labels": {"stack": "s", "host": "composed"}},
+    ],
+    "monitoring_webhook": {"url": "http://127.0.0.1:9999/hook", "username": "u", "password": SECRET},
+    "monitoring_scrape_interval": "1s",
+    "monitoring_grafana_password": 'grafana\'s "own" secret',
+}
+TARGETS = (
+    "import json, time, urllib.request as u\n"
+    "for _ in range(30):\n"
+    "    d = json.load(u.urlopen('http://127.0.0.1:9090/api/v1/targets'))['data']['activeTargets']\n"
+    "    if all(t['health'] == 'up' for t in d): break\n"
+    "    time.sleep(1)\n"
+    "print(json.dumps(sorted((t['labels']['job'], t['health']) for t in d)))"
+)
+
+
+@pytest.fixture(scope="module")
+def composed(hosts: Scenario) -> Scenario:
+    """Return the hosts, where Docker and the images are at hand, and the role has run."""
+    script = (Path(__file__).parent / "support/images.sh").read_text()
+    made = hosts.ssh(HOST, "sudo bash -s", stdin=script)
+    assert made.returncode == 0, made.stdout + made.stderr
+    run = converge(hosts)
+    assert run.returncode == 0, run.stdout
+    assert "Grafana is not there: the image 127.0.0.1:9/grafana:12 can't be pulled" in words(run)
+    return hosts
+
+
+def converge(hosts: Scenario, *arguments: str, **inputs: Any) -> Run:
+    """Run the role on the host."""
+    return hosts.playbook("--diff", *arguments, by_host={HOST: {**INPUTS, **inputs}})
+
+
+def started(hosts: Scenario, container: str = "prometheus") -> str:
+    """Return when a container was started."""
+    return hosts.root(HOST, f"docker inspect --format '{{{{.State.StartedAt}}}}' {container}")
+
+
+def test_prometheus_scrapes(composed: Scenario) -> None:
+    found = composed.python(HOST, TARGETS, None)
+    assert json.loads(found.stdout) == [["alertmanager", "up"], ["prometheus", "up"]], found.stderr
+    listening = composed.root(HOST, "ss -Hltn '( sport = :9090 or sport = :9093 )'").splitlines()
+    assert len(listening) == 2
+    assert all("127.0.0.1:" in line for line in listening)
+
+
+def test_compose_file_is_sound_and_tells_no_secret(composed: Scenario) -> None:
+    shown = composed.root(HOST, "docker compose --file /etc/pooled-monitoring/compose.yml config")
+    for word in (
+        "restart: unless-stopped",
+        "read_only: true",
+        "no-new-privileges:true",
+        "network_mode: host",
+    ):
+        assert word in shown
+    assert "secret" not in composed.root(HOST, "docker inspect prometheus alertmanager")
+    status = composed.root(HOST, "cat /proc/$(pidof prometheus)/status")
+    assert "CapEff:\t0000000000000000" in status
+    assert f"Uid:\t{composed.root(HOST, 'id -u prometheus')}\t" in status
+
+
+def test_second_run_changes_nothing(composed: Scenario) -> None:
+    run = converge(composed)
+    assert changed_nothing(run), run.stdout
+
+
+def test_another_interval_takes_a_reload_and_another_retention_a_new_container(composed: Scenario) -> None:
+    before = started(composed)
+    assert recap(converge(composed, monitoring_scrape_interval="2s"))[HOST]["changed"] == 2
+    assert started(composed) == before
+    other = started(composed, "alertmanager")
+    assert converge(composed, monitoring_retention_time="20d").returncode == 0
+    assert started(composed) != before
+    assert started(composed, "alertmanager") == other
+
+
+def test_what_is_broken_is_refused_by_the_images_own_promtool(composed: Scenario) -> None:
+    before = started(composed)
+    run = converge(composed, "--tags=configure", monitoring_scrape_interval="often")
+    assert recap(run)[HOST]["failed"] == 1
+    assert "not a valid duration string" in words(run)
+    assert started(composed) == before
+
+
+def test_without_a_receiver_there_is_no_alertmanager(composed: Scenario) -> None:
+    run = converge(composed, monitoring_webhook={})
+    assert run.returncode == 0, run.stdout
+    assert composed.root(HOST, "docker ps --format '{{.Names}}'") == "prometheus"

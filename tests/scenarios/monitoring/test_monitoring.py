@@ -1,0 +1,289 @@
+"""Prometheus and Alertmanager on a bare host: what confines them, what a change takes, who is told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_hosts import ROOT, Run, changed_nothing, recap, words
+from scenario import Scenario
+
+HOST = "watcher"
+SUPPORT = Path(__file__).parent / "support"
+PROMETHEUS, ALERTMANAGER = "http://127.0.0.1:9090", "http://127.0.0.1:9093"
+SECRETS = ("s3cr3t", 'it\'s "secret" enough', 'grafana\'s "own" secret')
+TESTED = {"job": "tested", "targets": ["127.0.0.1:9999"], "labels": {"stack": "scenario", "host": "watcher"}}
+
+ASK = """
+import json, sys, urllib.request, urllib.error
+method, url = json.load(sys.stdin)
+try:
+    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=5) as answer:
+        print(json.dumps([answer.status, answer.read().decode()]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, error.read().decode()]))
+"""
+
+
+def ask(hosts: Scenario, url: str, method: str = "GET") -> tuple[int, str]:
+    """Return the status and the text of what a server on the host answers."""
+    result = hosts.python(HOST, ASK, [method, url])
+    assert result.returncode == 0, result.stderr
+    status, text = json.loads(result.stdout)
+    return status, text
+
+
+def api(hosts: Scenario, path: str) -> Any:
+    """Return the data that Prometheus' API answers."""
+    return json.loads(ask(hosts, f"{PROMETHEUS}/api/v1/{path}")[1])["data"]
+
+
+def pid(hosts: Scenario, unit: str = "prometheus") -> str:
+    """Return the process of a unit."""
+    return hosts.root(HOST, f"systemctl show --property=MainPID --value {unit}")
+
+
+def loaded(hosts: Scenario) -> str:
+    """Return when Prometheus last read its configuration."""
+    return str(
+        api(hosts, "query?query=prometheus_config_last_reload_success_timestamp_seconds")["result"][0][
+            "value"
+        ][1]
+    )
+
+
+def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """Wait until something is so, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def restored(hosts: Scenario) -> Iterator[None]:
+    """Bring the host back to what the scenario says, after all that is changed here."""
+    yield
+    hosts.playbook()
+
+
+def test_servers_listen_on_loopback_only(hosts: Scenario) -> None:
+    assert set(hosts.root(HOST, "ss -Hltn '( sport >= 9000 and sport <= 9999 )'").split()) >= {
+        "127.0.0.1:9090",
+        "127.0.0.1:9093",
+    }
+    listening = hosts.root(HOST, "ss -Hltunp | grep -E 'prometheus'").splitlines()
+    assert len(listening) == 2
+    assert all("127.0.0.1:" in line for line in listening)
+
+
+@pytest.mark.parametrize("unit", ["prometheus", "prometheus-alertmanager"])
+def test_sandbox_is_in_force(hosts: Scenario, unit: str) -> None:
+    # In tenths.
+    hosts.root(HOST, f"systemd-analyze security --no-pager --threshold=15 {unit}")
+    status = hosts.root(HOST, f"cat /proc/{pid(hosts, unit)}/status")
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    assert "CapBnd:\t0000000000000000" in status
+
+
+def test_nobody_administers_prometheus_over_http(hosts: Scenario) -> None:
+    for path, method in (
+        ("/-/reload", "POST"),
+        ("/-/quit", "POST"),
+        ("/api/v1/admin/tsdb/snapshot", "POST"),
+    ):
+        status, text = ask(hosts, PROMETHEUS + path, method)
+        assert status >= 400, path
+        assert "not enabled" in text or "disabled" in text, text
+
+
+def test_secrets_are_where_only_alertmanager_reads_them(hosts: Scenario) -> None:
+    folder = "/etc/prometheus/alertmanager-secrets"
+    modes = hosts.root(HOST, f"stat --format '%U:%G %a' {folder} {folder}/*")
+    assert set(modes.splitlines()) == {"root:prometheus 750", "root:prometheus 640"}
+    for secret in SECRETS[:2]:
+        assert secret in hosts.root(HOST, f"cat {folder}/*")
+    # A pattern in a file, so that no ps has it.
+    patterns = "\n".join(SECRETS)
+    readable = "find / -xdev -type f -perm -o=r -size -9M -not -path '/proc/*' -print0"
+    keep = "umask 077; cat > /root/patterns"
+    look = f"{keep}; {readable} | xargs -0 grep -lFf /root/patterns; rm /root/patterns"
+    assert hosts.ssh(HOST, f"sudo sh -c {shlex.quote(look)}", stdin=patterns).stdout == ""
+    looked = f"{keep}; journalctl --no-pager | grep -cFf /root/patterns; rm /root/patterns"
+    assert hosts.ssh(HOST, f"sudo sh -c {shlex.quote(looked)}", stdin=patterns).stdout.strip() == "0"
+    status = json.loads(ask(hosts, f"{ALERTMANAGER}/api/v2/status")[1])["config"]["original"]
+    assert not any(secret in status for secret in SECRETS)
+
+
+def test_absence_of_grafana_is_said(hosts: Scenario) -> None:
+    run = hosts.playbook()
+    assert changed_nothing(run), run.stdout
+    assert "Grafana is not there: http://127.0.0.1:9/gpg.key does not answer" in words(run)
+    assert not any(secret in run.stdout + run.stderr for secret in SECRETS)
+
+
+@pytest.mark.usefixtures("restored")
+class TestChanges:
+    """One after the other, each with what it takes and no more."""
+
+    @pytest.mark.parametrize(
+        ("variables", "said"),
+        [
+            ({"monitoring_scrape_interval": "often"}, "not a valid duration string"),
+            (
+                {"monitoring_rule_groups": [{"name": "b", "rules": [{"alert": "B", "expr": "up =="}]}]},
+                "parse error",
+            ),
+            ({"monitoring_repeat_interval": "sometimes"}, "not a valid duration string"),
+        ],
+    )
+    def test_what_is_broken_is_refused_and_the_old_one_serves(
+        self, hosts: Scenario, variables: dict[str, Any], said: str
+    ) -> None:
+        files = "cat /etc/prometheus/*.yml /etc/prometheus/rules/*.yml"
+        before, process, read = hosts.root(HOST, files), pid(hosts), loaded(hosts)
+        run = hosts.playbook("--tags=configure", variables=variables)
+        assert recap(run)[HOST]["failed"] == 1, run.stdout
+        assert said in words(run)
+        assert (hosts.root(HOST, files), pid(hosts), loaded(hosts)) == (before, process, read)
+
+    def test_targets_are_read_without_a_reload_and_an_alert_reaches_the_webhook(
+        self, hosts: Scenario
+    ) -> None:
+        unit = "--unit=webhook --property=RuntimeMaxSec=600"
+        start = f"systemd-run --quiet --collect {unit} python3 /root/webhook.py"
+        text = (SUPPORT / "webhook.py").read_text()
+        hosts.ssh(HOST, "sudo tee /root/webhook.py >/dev/null", stdin=text)
+        hosts.root(HOST, f"rm -f /tmp/sent.jsonl; {start}")
+        process, read = pid(hosts), loaded(hosts)
+        run = hosts.playbook(variables={"monitoring_targets": [TESTED]})
+        assert recap(run)[HOST]["changed"] == 1, run.stdout
+        wait(lambda: [t["health"] for t in api(hosts, "targets")["activeTargets"]] == ["up"])
+        sent = wait(lambda: hosts.ssh(HOST, "cat /tmp/sent.jsonl").stdout).splitlines()
+        first = json.loads(sent[0])
+        assert first["path"] == "/hook-of-s3cr3t"
+        assert first["who"] == 'pooled:it\'s "secret" enough'
+        alert = first["body"]["alerts"][0]
+        assert (alert["status"], alert["labels"]["alertname"]) == ("firing", "Tested")
+        assert (alert["labels"]["host"], alert["labels"]["stack"]) == ("watcher", "scenario")
+        assert (pid(hosts), loaded(hosts)) == (process, read)
+        hosts.root(HOST, "systemctl stop webhook")
+
+    def test_another_interval_takes_a_reload_and_no_restart(self, hosts: Scenario) -> None:
+        process, read = pid(hosts), loaded(hosts)
+        run = hosts.playbook(variables={"monitoring_targets": [TESTED], "monitoring_scrape_interval": "2s"})
+        assert recap(run)[HOST]["changed"] == 2, run.stdout
+        assert pid(hosts) == process
+        assert loaded(hosts) > read
+        assert "scrape_interval: 2s" in api(hosts, "status/config")["yaml"]
+
+    def test_another_retention_takes_a_restart(self, hosts: Scenario) -> None:
+        process = pid(hosts)
+        run = hosts.playbook(
+            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
+        )
+        assert run.returncode == 0, run.stdout
+        assert pid(hosts) != process
+        assert api(hosts, "status/flags")["storage.tsdb.retention.time"] == "20d"
+
+    def test_what_an_interrupted_run_left_is_made_up_for(self, hosts: Scenario) -> None:
+        """The file is in place, and nobody has told Prometheus."""
+        hosts.root(HOST, "sed -i 's/^\\(  scrape_interval:\\).*/\\1 1s/' /etc/prometheus/prometheus.yml")
+        read, process = loaded(hosts), pid(hosts)
+        hosts.root(HOST, "touch /etc/prometheus/prometheus.yml")
+        run = hosts.playbook(
+            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
+        )
+        assert recap(run)[HOST]["changed"] == 1, run.stdout
+        assert (pid(hosts), loaded(hosts) > read) == (process, True)
+
+    def test_without_a_receiver_there_is_no_alertmanager(self, hosts: Scenario) -> None:
+        run = hosts.playbook(variables={"monitoring_webhook": {}})
+        assert run.returncode == 0, run.stdout
+        assert pid(hosts, "prometheus-alertmanager") == "0"
+        assert hosts.ssh(HOST, "sudo ls /etc/prometheus/alertmanager-secrets").returncode != 0
+        assert api(hosts, "alertmanagers")["activeAlertmanagers"] == []
+
+
+class TestGrafana:
+    """From an archive of our own, for its own is not within reach."""
+
+    PASSWORD = SECRETS[2]
+    ARCHIVE = "http://127.0.0.1:8088"
+
+    @pytest.fixture(scope="class")
+    def archive(self, hosts: Scenario) -> Iterator[str]:
+        """Make the archive and serve it."""
+        made = hosts.ssh(HOST, "sudo bash -s", stdin=(SUPPORT / "archive.sh").read_text())
+        assert made.returncode == 0, made.stderr
+        yield self.ARCHIVE
+        hosts.root(HOST, "systemctl stop archive")
+
+    def run(self, hosts: Scenario, *arguments: str, **variables: Any) -> Run:
+        """Run the role with what is needed of the archive."""
+        inputs = {
+            "monitoring_grafana_url": self.ARCHIVE,
+            "monitoring_grafana_key": f"{self.ARCHIVE}/right.asc",
+            "monitoring_grafana_dashboards": [{"id": 9628, "revision": 8}],
+            "monitoring_grafana_dashboards_url": f"{self.ARCHIVE}/dashboards",
+        }
+        return hosts.playbook("--diff", *arguments, variables={**inputs, **variables})
+
+    def test_it_can_be_required(self, hosts: Scenario) -> None:
+        run = hosts.playbook("--tags=grafana", variables={"monitoring_grafana_required": True})
+        assert recap(run)[HOST]["failed"] == 1, run.stdout
+        assert "Failed to install Grafana: http://127.0.0.1:9/gpg.key does not answer" in words(run)
+
+    @pytest.mark.usefixtures("archive")
+    def test_an_archive_that_somebody_else_has_signed_is_refused_and_not_left_behind(
+        self, hosts: Scenario
+    ) -> None:
+        run = self.run(hosts, "--tags=grafana", monitoring_grafana_key=f"{self.ARCHIVE}/wrong.asc")
+        assert recap(run)[HOST]["failed"] == 1, run.stdout
+        assert "Look whether monitoring_grafana_key is the key" in words(run)
+        assert "grafana" not in hosts.root(HOST, "ls /etc/apt/sources.list.d")
+
+    @pytest.mark.usefixtures("archive")
+    def test_a_later_run_adds_it(self, hosts: Scenario) -> None:
+        run = self.run(hosts)
+        assert run.returncode == 0, run.stdout
+        assert self.PASSWORD not in run.stdout + run.stderr
+        assert ask(hosts, "http://127.0.0.1:3000/api/health")[0] == 200
+        again = self.run(hosts)
+        assert changed_nothing(again), again.stdout
+
+    @pytest.mark.usefixtures("archive")
+    def test_what_it_is_given(self, hosts: Scenario) -> None:
+        environment = hosts.root(HOST, "systemctl show --property=Environment grafana-server")
+        assert "GF_AUTH_ANONYMOUS_ENABLED=false" in environment
+        assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in environment
+        assert self.PASSWORD not in environment
+        password = "/etc/grafana/pooled-admin-password"
+        assert hosts.root(HOST, f"cat {password}") == self.PASSWORD
+        assert hosts.root(HOST, f"stat --format '%U:%G %a' {password}") == "root:grafana 640"
+        source = hosts.root(HOST, "cat /etc/grafana/provisioning/datasources/pooled.yml")
+        assert "uid: prometheus" in source
+        assert 'url: "http://127.0.0.1:9090"' in source
+        folder = "/etc/grafana/pooled-dashboards"
+        assert f"path: {folder}" in hosts.root(HOST, "cat /etc/grafana/provisioning/dashboards/pooled.yml")
+        by_id = json.loads(hosts.root(HOST, f"cat {folder}/grafana-com-9628.json"))
+        assert by_id["panels"] == [{"datasource": "prometheus"}]
+        ours = {path.name for path in (ROOT / "roles/monitoring/files/dashboards").glob("*.json")}
+        assert ours <= set(hosts.root(HOST, f"ls {folder}").split())
+
+    @pytest.mark.usefixtures("archive")
+    def test_another_password_is_told_to_it(self, hosts: Scenario) -> None:
+        run = self.run(hosts, "--tags=grafana", monitoring_grafana_password="another")
+        assert run.returncode == 0, run.stdout
+        assert "another" not in run.stdout + run.stderr
+        digest = "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5"
+        told = hosts.root(HOST, "cat /tmp/reset-password")
+        assert told.split()[0] == digest
+        assert "another" not in hosts.root(HOST, "cat /tmp/reset-arguments")
