@@ -69,7 +69,7 @@ scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer): check
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
 
 dashboards: env-dev  ## JSON of Grafana's dashboards, from dashboards/*.py
-	@$(BIN)/python -m dashboards.build
+	@$(BIN)/python -W 'ignore:Prefer using dashboardv2' -m dashboards.build
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \

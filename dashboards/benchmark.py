@@ -80,9 +80,9 @@ def build() -> Dashboard:
     )
     board.with_panel(
         chart(
-            "Clients waiting",
+            "Clients waiting for a server",
             [Query(f"sum(pgbouncer_pools_client_waiting_connections{{{POOL}}})", "waiting")],
-            "For a server. With more clients than servers, most of them wait most of the time, and briefly.",
+            "With more clients than servers, most of them wait most of the time, and briefly.",
         )
     )
     board.with_panel(pooling.time_of_a_transaction())

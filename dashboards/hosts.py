@@ -64,7 +64,7 @@ def build() -> Dashboard:
             f"max({cpu_busy()})",
             "Of the host that has most to do; all of its cores together.",
             unit="percentunit",
-            steps=Steps(0.8, 0.95),
+            steps=Steps(warning=0.9),
         )
     )
     board.with_panel(
@@ -87,20 +87,20 @@ def build() -> Dashboard:
     )
     board.with_panel(
         figure(
-            "Waiting for the processor",
+            "Processor pressure",
             f"max({_pressure('cpu_waiting')})",
             "Share of the time in which some process was ready to run and could not (PSI).",
             unit="percentunit",
-            steps=Steps(0.5, 0.8),
+            steps=Steps(warning=0.5),
         )
     )
     board.with_panel(
         figure(
-            "Waiting for disks",
+            "Disk pressure",
             f"max({_pressure('io_waiting')})",
             "Share of the time in which some process waited for a disk (PSI).",
             unit="percentunit",
-            steps=Steps(0.3, 0.6),
+            steps=Steps(warning=0.3),
         )
     )
 
@@ -112,7 +112,7 @@ def build() -> Dashboard:
             "Share of all cores.",
             unit="percentunit",
             highest=1,
-            steps=Steps(0.8, 0.95),
+            steps=Steps(warning=0.9),
         )
     )
     board.with_panel(

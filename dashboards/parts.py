@@ -24,8 +24,9 @@ TAG = "pooled"
 _SITE = 'stack=~"$stack",host=~"$host"'
 UP = _SITE
 POOLER = f'job="pgbouncer",{_SITE}'
-POOL = f'{POOLER},database=~"$database",user=~"$user"'
-TRAFFIC = f'{POOLER},database=~"$database"'
+# The console is a database of its own, and those who look at it are no clients.
+TRAFFIC = f'{POOLER},database=~"$database",database!="pgbouncer"'
+POOL = f'{TRAFFIC},user=~"$user"'
 SERVER = f'job="postgres",{_SITE}'
 DATABASE = f'{SERVER},datname=~"$database"'
 SESSION = f'{DATABASE},usename=~"$user"'
@@ -269,8 +270,8 @@ def dashboard(
 
 
 _POOLS = "pgbouncer_pools_client_active_connections"
-POOL_DATABASES = f"label_values({_POOLS}{{{POOLER}}}, database)"
-POOL_USERS = f'label_values({_POOLS}{{{POOLER},database=~"$database"}}, user)'
+POOL_DATABASES = f'label_values({_POOLS}{{{POOLER},database!="pgbouncer"}}, database)'
+POOL_USERS = f"label_values({_POOLS}{{{TRAFFIC}}}, user)"
 SERVER_DATABASES = f"label_values(pg_database_size_bytes{{{SERVER}}}, datname)"
 SERVER_USERS = f'label_values(pg_stat_activity_count{{{SERVER},usename!=""}}, usename)'
 

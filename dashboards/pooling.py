@@ -22,7 +22,7 @@ def _servers(state: str) -> str:
 
 def _rate(counter: str, by: str = "") -> str:
     total = f"rate(pgbouncer_stats_{counter}_total{{{TRAFFIC}}}[$__rate_interval])"
-    return f"sum by ({ONE}) ({total})" if by else f"sum({total})"
+    return f"sum by ({by}) ({total})" if by else f"sum({total})"
 
 
 def _per(counter: str, counted: str) -> str:
@@ -35,8 +35,8 @@ def longest_wait() -> str:
 
 
 def clients_of_limit(by: str) -> str:
-    used = f"max by ({ONE}) (pgbouncer_used_clients{{{POOLER}}})"
-    return f"{used}\n  / max by ({ONE}) (pgbouncer_config_max_client_connections{{{POOLER}}})"
+    used = f"max by ({by}) (pgbouncer_used_clients{{{POOLER}}})"
+    return f"{used}\n  / max by ({by}) (pgbouncer_config_max_client_connections{{{POOLER}}})"
 
 
 def figures() -> list[Figure]:

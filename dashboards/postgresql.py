@@ -232,13 +232,10 @@ def _locks(board: Dashboard) -> None:
         chart(
             "Deadlocks and conflicts",
             [
+                Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{_RANGE}))", "deadlocks"),
                 Query(
-                    f"sum by (datname) (increase(pg_stat_database_deadlocks{{{DATABASE}}}{_RANGE}))",
-                    "deadlocks {{datname}}",
-                ),
-                Query(
-                    f"sum by (datname) (increase(pg_stat_database_conflicts{{{DATABASE}}}{_RANGE}))",
-                    "cancelled on a standby {{datname}}",
+                    f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{_RANGE}))",
+                    "queries cancelled on a standby",
                 ),
             ],
             "PostgreSQL ends one of the transactions that wait for each other.",
@@ -347,7 +344,8 @@ def _storage(board: Dashboard) -> None:
             "Size of databases",
             [
                 Query(
-                    f"max by (stack, host, datname) (pg_database_size_bytes{{{DATABASE}}})",
+                    "max by (stack, host, datname) (\n"
+                    f'  pg_database_size_bytes{{{DATABASE},datname!~"template."}})',
                     "{{datname}} {{host}}",
                 )
             ],

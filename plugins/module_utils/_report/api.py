@@ -5,18 +5,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
+import socket
 import subprocess
 import tempfile
 import time
-import urllib.error
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import Coverage, coverage
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import Findings, page
@@ -35,32 +35,53 @@ SECONDS_TO_CONNECT = 30
 PORT = 9090
 
 
+class _ThroughSocket(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=SECONDS_TO_ANSWER)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class Prometheus:
     """Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 
     Args:
-        url: where it answers, without a path.
-        socket: path of a Unix socket that leads there.
+        where: its address and port, as ``127.0.0.1:9090``, or the path of a Unix socket that leads there.
     """
 
-    def __init__(self, url: str, socket: str | None = None) -> None:
-        self._url = url.rstrip("/")
-        self._socket = socket
+    def __init__(self, where: str) -> None:
+        self._where = where
+        # One connection for all queries; it is opened again by itself where the other end closed it.
+        if where.startswith("/"):
+            self._connection: http.client.HTTPConnection = _ThroughSocket(where)
+        else:
+            self._connection = http.client.HTTPConnection(where, timeout=SECONDS_TO_ANSWER)
 
     def get(self, path: str, **parameters: str | float) -> Any:
         """Return the ``data`` of an answer. Raises ReportError where there is none."""
-        where = f"{self._url}/api/v1/{path}?{urlencode(parameters)}"
         try:
-            answer = open_url(where, timeout=SECONDS_TO_ANSWER, use_proxy=False, unix_socket=self._socket)
-            document = json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise ReportError(f"Failed to ask Prometheus: {_said(error)}") from None
-        except (OSError, ValueError) as error:
+            self._connection.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
+            answer = self._connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
             advice = "look at it with `systemctl status prometheus` on the monitoring host"
-            raise ReportError(f"Failed to ask Prometheus: it does not answer ({error}); {advice}") from None
-        if not isinstance(document, dict) or document.get("status") != "success":
-            raise ReportError(f"Failed to ask Prometheus: what answers at {self._url} is something else")
-        return document["data"]
+            cause = str(error) or type(error).__name__
+            raise ReportError(f"Failed to ask Prometheus: it does not answer ({cause}); {advice}") from None
+        try:
+            document = json.loads(content)
+            if document["status"] == "success":
+                return document["data"]
+            said = str(document["error"])
+        except (ValueError, TypeError, KeyError):
+            said = f"what answers at {self._where} is something else (HTTP {answer.status})"
+        raise ReportError(f"Failed to ask Prometheus: {said}")
 
     def ask(
         self, query: Query, window: Window, values: Mapping[str, str | Sequence[str]] | None = None
@@ -100,13 +121,6 @@ def _point(pair: Sequence[Any]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def _said(error: urllib.error.HTTPError) -> str:
-    """Return Prometheus' own reason for an error, or the status."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return str(json.load(error)["error"])
-    return f"HTTP {error.code}"
-
-
 @contextlib.contextmanager
 def forwarded(ssh_config: Path, host: str, port: int = PORT) -> Iterator[Prometheus]:
     """Open a way to the Prometheus that listens on a host's loopback.
@@ -122,24 +136,24 @@ def forwarded(ssh_config: Path, host: str, port: int = PORT) -> Iterator[Prometh
         ReportError: SSH does not get there.
     """
     with tempfile.TemporaryDirectory(prefix="pooled-report-") as folder:
-        socket = Path(folder) / "prometheus"
+        near = Path(folder) / "prometheus"
         options = ("BatchMode=yes", "ExitOnForwardFailure=yes", f"ConnectTimeout={SECONDS_TO_CONNECT}")
         command = ["ssh", "-F", str(ssh_config), *(part for one in options for part in ("-o", one))]
-        command += ["-N", "-L", f"{socket}:127.0.0.1:{port}", host]
+        command += ["-N", "-L", f"{near}:127.0.0.1:{port}", host]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             try:
-                _wait_for(socket, process, host)
-                yield Prometheus("http://prometheus", str(socket))
+                _wait_for(near, process, host)
+                yield Prometheus(str(near))
             finally:
                 process.terminate()
 
 
-def _wait_for(socket: Path, process: subprocess.Popen[str], host: str) -> None:
+def _wait_for(near: Path, process: subprocess.Popen[str], host: str) -> None:
     """Return when SSH listens. Raises ReportError when it gave up."""
     deadline = time.monotonic() + 2 * SECONDS_TO_CONNECT
-    while not socket.exists():
+    while not near.exists():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             lines = process.communicate()[1].strip().splitlines()

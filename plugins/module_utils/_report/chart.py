@@ -57,7 +57,7 @@ class Line:
 
 
 def lines(panel: Panel, answers: Answers) -> list[Line]:
-    """Return what there is to draw, in the order of the queries; of one query, the largest first."""
+    """Return what there is to draw, in the order of the queries; of one query, by name."""
     found: list[Line] = []
     for query in panel.queries:
         of_query = []
@@ -66,7 +66,8 @@ def lines(panel: Panel, answers: Answers) -> list[Line]:
             name = name_of(query, series.labels)
             if points:
                 of_query.append(Line(name, points, "custom.lineStyle" in override(panel, name)))
-        found += sorted(of_query, key=lambda line: -line.mean)
+        # So a host has the same colour in all charts.
+        found += sorted(of_query, key=lambda line: line.name)
     return found
 
 
@@ -105,7 +106,7 @@ def chart(panel: Panel, answers: Answers, window: Window, marks: Sequence[tuple[
         _plot(panel, picture, axis, window, _in_words(panel, [*drawn, *limits])),
         _legend(panel, [*drawn, *limits], [line for line in limits if line not in visible], hidden),
         element("figcaption", panel.description, _of_thresholds(thresholds, panel.unit)),
-        class_="chart",
+        class_="wide" if panel.wide else None,
     )
 
 
@@ -147,8 +148,9 @@ def _picture(
     def path(points: Points) -> str:
         parts, before = [], -math.inf
         for time, value in points:
-            # A hole stays one.
-            parts.append(f"{'M' if time - before > window.step * 1.5 else 'L'}{x(time):.0f} {y(value):.1f}")
+            # A hole stays one, and a point between two of them is a dot.
+            start = time - before > window.step * 1.5
+            parts.append(f"{'M' if start else 'L'}{x(time):.0f} {y(value):.1f}{'h.1' if start else ''}")
             before = time
         return "".join(parts)
 
@@ -182,7 +184,7 @@ def _picture(
 def _plot(panel: Panel, picture: Html, axis: Sequence[float], window: Window, words: str) -> Html:
     scale = units.scale(axis[-1], panel.unit)
     heights = [
-        element("span", units.text(value, panel.unit, scale), style=f"bottom:{100 * value / axis[-1]:.4g}%")
+        element("span", units.text(value, panel.unit, scale) if value else "0", style=f"bottom:{100 * value / axis[-1]:.4g}%")
         for value in axis
     ]
     grid = [

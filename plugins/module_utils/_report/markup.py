@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import html
 
-_EMPTY = {"br", "meta", "line", "path", "polyline", "rect"}
+# Those of HTML. SVG has none: there, a start without an end takes in what follows.
+_EMPTY = {"br", "meta"}
 
 
 class Html(str):

@@ -15,7 +15,8 @@ SCRAPE_SECONDS = 15
 
 # The few queries that Grafana answers out of Prometheus' labels instead of asking it for series.
 _LABEL_VALUES = re.compile(r"label_values\((.*),\s*(\w+)\)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::\w+)?\})")
+# Not $1, which is label_replace's.
+_VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{(\w+)(?::\w+)?\})")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Panel:
     steps: Sequence[tuple[float | None, str]] = ()
     highest: float | None = None
     stacked: bool = False
+    wide: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -154,6 +156,7 @@ def _panel(uid: str, found: Mapping[str, Any]) -> Panel:
         steps=[(step["value"], step["color"]) for step in steps],
         highest=defaults.get("max"),
         stacked=custom.get("stacking", {}).get("mode") == "normal",
+        wide=found.get("gridPos", {}).get("w") == 24,
         options={
             "overrides": found.get("fieldConfig", {}).get("overrides", []),
             "transformations": found.get("transformations", []),

@@ -55,14 +55,15 @@ nav {
 }
 .board { padding-top: 1.5rem; }
 .tiles {
-  display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .75rem;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem;
   margin: 1rem 0;
 }
 .tile {
+  display: flex; flex-direction: column;
   padding: .7rem .8rem; background: var(--raised); border-radius: .5rem;
   border-left: .3rem solid var(--rule);
 }
-.tile h4 { font-weight: 500; color: var(--soft); font-size: .875rem; }
+.tile h4 { flex: 1; font-weight: 500; color: var(--soft); font-size: .875rem; }
 .tile .value { font-size: 1.6rem; font-weight: 650; line-height: 1.2; }
 .tile .state { font-size: .875rem; }
 .tile.level0 { border-color: var(--fine); }
@@ -86,7 +87,7 @@ figure.wide { grid-column: 1 / -1; }
 .area-of-plot svg { display: block; width: 100%; height: 100%; overflow: visible; }
 svg * { vector-effect: non-scaling-stroke; fill: none; }
 .grid { stroke: var(--grid); stroke-width: 1; }
-.line { stroke-width: 2; stroke-linejoin: round; }
+.line { stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .mark { fill: var(--mark); }
 .threshold { stroke-width: 1.25; stroke-dasharray: 2 4; }
 .threshold.yellow { stroke: var(--look); } .threshold.red { stroke: var(--wrong); }
