@@ -736,7 +736,8 @@ def main(argv: Sequence[str], project: Project) -> int:
     elif request.verb == "status":
         print("\n".join(status_report(document)))
     elif request.verb == REPORT:
-        print(document["path"] or f"FAILED: {document['error']}")
+        # Whoever takes the path from stdout gets a path or nothing.
+        print(document["path"] or f"runner.py: {document['error']}", file=sys.stderr if code else sys.stdout)
     else:
         table = project.state(request.target) / "benchmark" / "latest.txt"
         print("\n".join(report(document, table.read_text(encoding="utf-8") if table.exists() else "")))

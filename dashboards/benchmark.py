@@ -97,7 +97,7 @@ def build() -> Dashboard:
             ],
             "Servers in use, of the pool's size; of the fullest process.",
             unit="percentunit",
-            steps=Steps(0.8, 1),
+            steps=Steps(warning=0.9),
         )
     )
     board.with_row(Row("What it took"))

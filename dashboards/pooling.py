@@ -8,7 +8,8 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from dashboards import parts
 from dashboards.parts import POOL, POOLER, TRAFFIC, Chart, Column, Figure, Query, Steps, chart, figure, rows
 
-ONE = "stack, host, process, database, user"
+PROCESS = "stack, host, process"
+ONE = f"{PROCESS}, database, user"
 _NAME = "{{database}}/{{user}} {{host}}#{{process}}"
 
 
@@ -51,9 +52,9 @@ def figures() -> list[Figure]:
         figure(
             "Fullest pool",
             f"max({parts.used_of_pool(ONE)})",
-            "Server connections in use, of the size of the pool. At 100 % the next client waits.",
+            "Server connections in use, of the pool's size. At 100 % the next client waits; see how long.",
             unit="percentunit",
-            steps=Steps(0.8, 1),
+            steps=Steps(warning=0.9),
         ),
         figure(
             "Clients waiting",
@@ -153,7 +154,7 @@ def build() -> Dashboard:
             [Query(parts.used_of_pool(ONE), _NAME)],
             "Server connections in use, of the size of the pool.",
             unit="percentunit",
-            steps=Steps(0.8, 1),
+            steps=Steps(warning=0.9),
         )
     )
     board.with_panel(
@@ -177,7 +178,7 @@ def build() -> Dashboard:
             "Clients of each process",
             [
                 Query(
-                    f"max by (stack, host, process) (pgbouncer_used_clients{{{POOLER}}})",
+                    f"max by ({PROCESS}) (pgbouncer_used_clients{{{POOLER}}})",
                     "{{host}}#{{process}}",
                 ),
             ],
@@ -201,7 +202,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "Transactions of each process",
-            [Query(_rate("sql_transactions_pooled", "stack, host, process"), "{{host}}#{{process}}")],
+            [Query(_rate("sql_transactions_pooled", PROCESS), "{{host}}#{{process}}")],
             "A process uses one core at most.",
             unit="ops",
         )
@@ -239,6 +240,19 @@ def build() -> Dashboard:
         )
     )
     board.with_row(Row("Now"))
+    board.with_panel(
+        rows(
+            "Processes",
+            {"host": "Host", "process": "Process"},
+            [
+                Column("Clients", f"max by ({PROCESS}) (pgbouncer_used_clients{{{POOLER}}})"),
+                Column("Transactions", _rate("sql_transactions_pooled", PROCESS), "ops"),
+                Column("PgBouncer answers", f"max by ({PROCESS}) (pgbouncer_up{{{POOLER}}})"),
+                Column("Exporter answers", f"max by ({PROCESS}) (up{{{POOLER}}})"),
+            ],
+            "1 answers, 0 does not. What an exporter that does not answer knows is missing.",
+        )
+    )
     board.with_panel(
         rows(
             "Pools",

@@ -64,6 +64,7 @@ def build() -> Dashboard:
     _locks(board)
     _storage(board)
     _statements(board)
+    _servers(board)
     return board
 
 
@@ -98,8 +99,8 @@ def _first(board: Dashboard) -> None:
         figure(
             "Blocked by a lock",
             f"{_blocked('')} or vector(0)",
-            "Sessions that wait for another one to end its transaction.",
-            steps=Steps(1, 10),
+            "Sessions that wait for another one to end its transaction. A few, for moments, are usual.",
+            steps=Steps(5, 20),
         )
     )
     board.with_panel(
@@ -351,6 +352,28 @@ def _storage(board: Dashboard) -> None:
             ],
             "On disk.",
             unit="bytes",
+        )
+    )
+
+
+def _servers(board: Dashboard) -> None:
+    by = "stack, host"
+    board.with_row(Row("Now"))
+    board.with_panel(
+        rows(
+            "Servers",
+            {"host": "Host"},
+            [
+                Column("Connections", _SESSIONS),
+                Column("max_connections", _MAX),
+                Column("Standby", f"max by ({by}) (pg_replication_is_replica{{{SERVER}}})"),
+                Column(
+                    "Up for", f"time() - max by ({by}) (pg_postmaster_start_time_seconds{{{SERVER}}})", "s"
+                ),
+                Column("PostgreSQL answers", f"max by ({by}) (pg_up{{{SERVER}}})"),
+                Column("Exporter answers", f"max by ({by}) (up{{{SERVER}}})"),
+            ],
+            "1 is yes, 0 is no. What an exporter that does not answer knows is missing.",
         )
     )
 

@@ -106,9 +106,7 @@ def test_panels_fill_the_grid_without_overlap(name: str) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in panels_of(DOCUMENTS[name], rows=True):
         at = panel["gridPos"]
-        cells = set(
-            itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"]))
-        )
+        cells = set(itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])))
         assert not cells & taken, panel["title"]
         assert max(x for x, _y in cells) < 24, panel["title"]
         taken |= cells

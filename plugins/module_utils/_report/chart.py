@@ -146,13 +146,16 @@ def _picture(
         return (1 - min(max(value / top, 0.0), 1.0)) * HEIGHT
 
     def path(points: Points) -> str:
-        parts, before = [], -math.inf
+        parts: list[list[str]] = []
+        before = -math.inf
         for time, value in points:
-            # A hole stays one, and a point between two of them is a dot.
-            start = time - before > window.step * 1.5
-            parts.append(f"{'M' if start else 'L'}{x(time):.0f} {y(value):.1f}{'h.1' if start else ''}")
+            if time - before > window.step * 1.5:
+                # A hole stays one.
+                parts.append([])
+            parts[-1].append(f"{x(time):.0f} {y(value):.1f}")
             before = time
-        return "".join(parts)
+        # A point that stands alone is a dot.
+        return "".join(f"M{'L'.join(part)}{'h.1' if len(part) == 1 else ''}" for part in parts)
 
     drawn = [
         element(
@@ -184,7 +187,11 @@ def _picture(
 def _plot(panel: Panel, picture: Html, axis: Sequence[float], window: Window, words: str) -> Html:
     scale = units.scale(axis[-1], panel.unit)
     heights = [
-        element("span", units.text(value, panel.unit, scale) if value else "0", style=f"bottom:{100 * value / axis[-1]:.4g}%")
+        element(
+            "span",
+            units.text(value, panel.unit, scale) if value else "0",
+            style=f"bottom:{100 * value / axis[-1]:.4g}%",
+        )
         for value in axis
     ]
     grid = [

@@ -15,6 +15,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.chart impo
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import has_data
 from ansible_collections.pooled.postgres.plugins.module_utils._report.markup import Html, element, joined
 from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
+    SCRAPE_SECONDS,
     Answers,
     Board,
     Panel,
@@ -230,11 +231,15 @@ def board_section(board: Board, answers: Answers, window: Window) -> Html:
 
 
 def spans(query: Query, answers: Answers, window: Window) -> list[tuple[float, float]]:
-    """Return when an annotation's query had a value, as spans of time without a longer hole."""
+    """Return when an annotation's query had a value, as spans of time.
+
+    What is seen four scrapes apart is one span: between two transactions nothing is active for a moment.
+    """
+    hole = max(window.step * 1.5, 4 * SCRAPE_SECONDS)
     moments = sorted({time for series in answers.get(query, ()) for time, _value in series.points})
     found: list[tuple[float, float]] = []
     for time in moments:
-        if found and time - found[-1][1] <= window.step * 1.5:
+        if found and time - found[-1][1] <= hole:
             found[-1] = (found[-1][0], time)
         else:
             found.append((time, time))

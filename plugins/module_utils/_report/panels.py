@@ -206,10 +206,8 @@ def fill(expr: str, window: Window, values: Mapping[str, str | Sequence[str]] | 
 
 def name_of(query: Query, labels: Mapping[str, str]) -> str:
     """Return what a series is called, by the query's legend, or else by its labels."""
-    if not query.legend:
-        return ", ".join(f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__")
-    text = re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), query.legend)
-    return text.strip()
+    text = re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), query.legend).strip()
+    return text or ", ".join(f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__")
 
 
 def all_queries(boards: Iterable[Board]) -> list[Query]:

@@ -169,9 +169,7 @@ def test_nobody_there() -> None:
 @pytest.mark.parametrize(
     ("targets", "says"), [([], "no targets"), ([UP | {"health": "unknown"}], "not begun")]
 )
-def test_nothing_scraped_yet(
-    fake: Fake, prometheus: api.Prometheus, targets: list[Any], says: str
-) -> None:
+def test_nothing_scraped_yet(fake: Fake, prometheus: api.Prometheus, targets: list[Any], says: str) -> None:
     fake.says("targets", {"activeTargets": targets})
     with pytest.raises(ReportError, match=f"scraped nothing yet: .*{says}.*again"):
         api.findings(prometheus)

@@ -121,9 +121,7 @@ def test_a_figure_without_thresholds_is_not_judged() -> None:
         (0.1, ["up"], [("critical", "pending")], "All is well"),
     ],
 )
-def test_the_verdict(
-    figure: float, targets: list[str], alerts: list[tuple[str, str]], verdict: str
-) -> None:
+def test_the_verdict(figure: float, targets: list[str], alerts: list[tuple[str, str]], verdict: str) -> None:
     panel = Panel("stat", "Use", "", [query("Use")], "percentunit", STEPS)
     text = whole(
         [board(panel)],
@@ -148,7 +146,14 @@ def test_what_is_wrong_is_named_with_its_cause_the_worst_first() -> None:
     # The same figure on two dashboards is one thing to look at.
     text = words(whole([board(panel)] * 2, {query("Use"): [series(0.9)]}, targets=[down], alerts=[alert]))
     said = text[: text.index("0 of 1 scrape target up")]
-    places = [said.index(one) for one in ("node on db is down : connection refused", "PgBouncerDown on db : long", "Use: 90 % . Mind the gap.")]
+    places = [
+        said.index(one)
+        for one in (
+            "node on db is down : connection refused",
+            "PgBouncerDown on db : long",
+            "Use: 90 % . Mind the gap.",
+        )
+    ]
     assert places == sorted(places)
     assert said.count("Use: 90 %") == 1
 
@@ -161,7 +166,9 @@ def drawn(panel: Panel, *found: Series) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    return re.findall(r'<path class="line [^"]*" d="(M[^"]*)"', re.sub(r'<svg class="swatch.*?</svg>', "", text))
+    return re.findall(
+        r'<path class="line [^"]*" d="(M[^"]*)"', re.sub(r'<svg class="swatch.*?</svg>', "", text)
+    )
 
 
 def test_a_line_goes_from_edge_to_edge_and_says_its_figures() -> None:
@@ -179,6 +186,8 @@ def test_a_hole_stays_one() -> None:
     whole_line = series(1, host="db").points
     (path,) = lines_of(drawn(panel, Series({"host": "db"}, [*whole_line[:50], *whole_line[60:]])))
     assert path.count("M") == 2
+    (path,) = lines_of(drawn(panel, Series({"host": "db"}, [*whole_line[:50], whole_line[60]])))
+    assert path.endswith("M250 0.0h.1")
 
 
 def test_stacked_lines_add_up() -> None:
@@ -222,11 +231,11 @@ def test_more_lines_than_can_be_told_apart_are_counted() -> None:
 def test_marks_and_what_has_no_data() -> None:
     runs = Query("pooled-x", "runs", "annotation", "up")
     panels = [Panel("timeseries", title, "", [query(title)]) for title in ("Full", "Empty")]
-    moments = [*range(600, 901, 15), *range(1800, 1816, 15)]
+    moments = [*range(600, 901, 15), 960, *range(1800, 1816, 15)]
     run = Series({}, [(WINDOW.start + n, 1.0) for n in moments])
     answers = {query("Full"): [series(1)], runs: [run]}
     assert page.spans(runs, answers, WINDOW) == [
-        (WINDOW.start + 600, WINDOW.start + 900),
+        (WINDOW.start + 600, WINDOW.start + 960),
         (WINDOW.start + 1800, WINDOW.start + 1815),
     ]
     text = whole([board(*panels, marks=[runs])], answers)

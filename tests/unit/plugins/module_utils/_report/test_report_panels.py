@@ -49,6 +49,7 @@ def test_step_of_a_window(seconds: int, step: int) -> None:
         ("active", {"host": "db"}, "active"),
         ("{{host}}#{{ process }}", {"host": "db", "process": "2"}, "db#2"),
         ("{{database}} {{host}}", {"database": "shop"}, "shop"),
+        ("{{host}}", {"job": "node"}, "job=node"),
         ("", {"__name__": "up", "job": "node", "host": "db"}, "host=db, job=node"),
     ],
 )
@@ -93,7 +94,11 @@ def dashboard() -> dict[str, Any]:
                     ],
                 },
             },
-            {"type": "row", "title": "Folded", "panels": [{"type": "table", "title": "T", "targets": [target]}]},
+            {
+                "type": "row",
+                "title": "Folded",
+                "panels": [{"type": "table", "title": "T", "targets": [target]}],
+            },
             {"type": "row", "title": "Nothing in it"},
         ],
         "templating": {"list": [{"name": "host", "query": {"query": 'label_values(up{a="b"}, host)'}}]},
