@@ -24,8 +24,7 @@ def longest_transaction() -> str:
 
 
 def _blocked(by: str) -> str:
-    sessions = f'pg_stat_activity_count{{{SESSION},wait_event_type="Lock"}}'
-    return f"sum by ({by}) ({sessions})" if by else f"sum({sessions})"
+    return f'sum by ({by}) (pg_stat_activity_count{{{SESSION},wait_event_type="Lock"}})'
 
 
 def _lag() -> str:
@@ -98,7 +97,7 @@ def _first(board: Dashboard) -> None:
     board.with_panel(
         figure(
             "Blocked by a lock",
-            f"{_blocked('')} or vector(0)",
+            f"sum({_blocked('stack, host')}) or vector(0)",
             "Sessions that wait for another one to end its transaction. A few, for moments, are usual.",
             steps=Steps(5, 20),
         )
@@ -225,8 +224,14 @@ def _locks(board: Dashboard) -> None:
     board.with_panel(
         chart(
             "Sessions blocked by a lock",
-            [Query(f"{_blocked('datname, usename')}", "{{datname}}/{{usename}}")],
-            "They wait for another session to end its transaction. No line: nobody was blocked.",
+            [
+                Query(
+                    f"{_blocked('stack, host')}\n"
+                    f"  or 0 * sum by (stack, host) (pg_stat_activity_count{{{SESSION}}})",
+                    "{{host}}",
+                )
+            ],
+            "They wait for another session to end its transaction.",
         )
     )
     board.with_panel(
@@ -367,9 +372,6 @@ def _servers(board: Dashboard) -> None:
                 Column("Connections", _SESSIONS),
                 Column("max_connections", _MAX),
                 Column("Standby", f"max by ({by}) (pg_replication_is_replica{{{SERVER}}})"),
-                Column(
-                    "Up for", f"time() - max by ({by}) (pg_postmaster_start_time_seconds{{{SERVER}}})", "s"
-                ),
                 Column("PostgreSQL answers", f"max by ({by}) (pg_up{{{SERVER}}})"),
                 Column("Exporter answers", f"max by ({by}) (up{{{SERVER}}})"),
             ],

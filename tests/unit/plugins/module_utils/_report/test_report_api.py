@@ -214,7 +214,7 @@ def test_outputs_without_a_monitoring_host(state: Path, outputs: str | None) -> 
 def test_dashboards_that_are_not_there(tmp_path: Path, text: str | None) -> None:
     if text:
         (tmp_path / "pooling.json").write_text(text)
-    with pytest.raises(ReportError, match="pooling.json"):
+    with pytest.raises(ReportError, match=r"pooling\.json"):
         api.boards(tmp_path)
 
 
