@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Asks a real Prometheus every query of every dashboard, and says which return nothing.
 
-What can't have data is in dashboards/without_data.yml, with the reason. An exception that has data after all is
-reported, too.
+Those that can't have data are in dashboards/without_data.yml, each with its reason. One that has data after
+all is reported, too.
 """
 
 from __future__ import annotations
