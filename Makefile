@@ -19,7 +19,7 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.state/molecule
 export ANSIBLE_HOME := $(CURDIR)/.state/ansible
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up bench status down test env env-dev lint unit sanity emulated molecule constraints
+.PHONY: help demo up bench status report down test env env-dev lint unit sanity emulated molecule dashboards constraints
 
 help:  ## List the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ demo: env  ## Environment, lab, site, and a short benchmark: direct against pool
 	@$(BIN)/python runner.py up --target lab
 	$(BIN)/python runner.py bench --target lab
 
-up bench status: env  ## The same of the lab, one by one
+up bench status report: env  ## The same of the lab, one by one
 	@$(BIN)/python runner.py $@ --target lab
 
 down: env  ## Remove the lab without a trace (KEEP_IMAGE=1 keeps the hosts' image)
@@ -67,6 +67,9 @@ molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 # Each with a directory of its own, for Molecule keeps there what it did; they may run beside the whole lab.
 scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer, exporters, monitoring): check, converge, idempotence, verify
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
+
+dashboards: env-dev  ## JSON of Grafana's dashboards, from dashboards/*.py
+	@$(BIN)/python -W 'ignore:Prefer using dashboardv2' -m dashboards.build
 
 constraints: env-dev  ## Newest versions that fit together
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Scripted runs of this checkout's playbooks.
+"""Scripted runs of this checkout's playbooks, and what they built as a page of charts.
 
 Progress goes to stderr; a report, or with --json exactly one JSON document, goes to stdout.
 Exit codes: 0 it worked, 1 the run failed, 2 refused and nothing was done, 128 + signal when interrupted.
@@ -52,6 +52,8 @@ VERBS = {
     "status": "playbooks/status.yml",
     "down": "playbooks/teardown.yml",
 }
+# Runs no playbook: it asks Prometheus.
+REPORT = "report"
 TARGETS = ("lab", "aws")
 COUNTERS = ("ok", "changed", "unreachable", "failed", "skipped")
 NO_STATUS = {"hosts": [], "services": [], "pools": [], "targets": [], "endpoints": {}, "healthy": False}
@@ -79,6 +81,7 @@ class Request:
     extra_vars: Sequence[str] = ()
     yes: bool = False
     delete_data: bool = False
+    since: int = 3600
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -98,6 +101,12 @@ def _tags(value: str) -> list[str]:
     return names
 
 
+def _since(value: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,5}[smhd]", value):
+        raise argparse.ArgumentTypeError(f"{value!r} is no time such as 30m, 1h or 2d")
+    return int(value[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[value[-1]]
+
+
 def _extra_vars(value: str) -> str:
     if value.startswith("@"):
         # ansible-playbook runs in the checkout; the path was meant from here.
@@ -115,7 +124,7 @@ def parse(argv: Sequence[str]) -> Request:
     """Read the command line. Raises Refusal for what is unknown or malformed."""
     parser = _Parser(prog="runner.py", description="Scripted runs of the playbooks.", allow_abbrev=False)
     add = parser.add_argument
-    add("verb", choices=VERBS, help="build it, measure it, look at it, remove it")
+    add("verb", choices=[*VERBS, REPORT], help="build it, measure it, look at it, remove it, draw it")
     add("--target", choices=TARGETS, default="lab", help="where (default: %(default)s, which is free)")
     add("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     add("--check", action="store_true", help="change nothing, say what would change")
@@ -124,6 +133,8 @@ def parse(argv: Sequence[str]) -> Request:
     add("-e", "--extra-vars", type=_extra_vars, action="append", default=[], metavar="VARS", help=text)
     add("--yes", action="store_true", help="down: remove what runs on aws without asking")
     add("--delete-data", action="store_true", help="down: remove the data volumes on aws, too")
+    text = "report: the time that its charts show, such as 30m or 2d (default: 1h)"
+    add("--since", type=_since, default=Request.since, metavar="TIME", help=text)
     return Request(**vars(parser.parse_args(argv)))
 
 
@@ -613,17 +624,19 @@ def confirm_removal(request: Request, project: Project) -> tuple[Document, int] 
 
 def perform(request: Request, project: Project) -> tuple[Document, int]:
     """Do what is asked for; return the document about it and the exit code. Raises Refusal if it can't."""
-    if request.target == "aws":
+    if request.target == "aws" and request.verb != REPORT:
         check_credentials()
     if request.must_be_confirmed and (stopped := confirm_removal(request, project)):
         return stopped
     state = project.state(request.target)
-    if request.verb in ("bench", "status") and not (state / "outputs.json").is_file():
+    if request.verb in ("bench", "status", REPORT) and not (state / "outputs.json").is_file():
         demo = "`make demo` or " if request.target == "lab" else ""
         error = f"no {request.target} is up: run {demo}`python runner.py up --target {request.target}`"
-        if request.verb == "bench":
+        if request.verb != "status":
             raise Refusal(error)
         return NO_STATUS | {"error": error}, 1
+    if request.verb == REPORT:
+        return draw(request, project)
     if request.verb == "status":
         # What was seen earlier must not pass for what is.
         (state / "status.json").unlink(missing_ok=True)
@@ -642,6 +655,22 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
         latest = project.read(request.target, "benchmark/latest.json")
         document["benchmark"] = latest if latest != before else None
     return document, code
+
+
+def draw(request: Request, project: Project) -> tuple[Document, int]:
+    """Write the dashboards as a page; return the document about it and the exit code."""
+    # These load what the other verbs have no use for.
+    from ansible_collections.pooled.postgres.plugins.module_utils._report import api  # noqa: PLC0415
+    from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import (  # noqa: PLC0415
+        ReportError,
+    )
+
+    document: Document = {"verb": request.verb, "target": request.target, "ok": True, "error": None}
+    try:
+        path = api.write(project.root, project.state(request.target), request.target, request.since)
+    except ReportError as error:
+        return document | {"ok": False, "error": str(error), "path": None}, 1
+    return document | {"path": str(path)}, 0
 
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> list[str]:
@@ -706,6 +735,9 @@ def main(argv: Sequence[str], project: Project) -> int:
         print(json.dumps(document, indent=2))
     elif request.verb == "status":
         print("\n".join(status_report(document)))
+    elif request.verb == REPORT:
+        # Whoever takes the path from stdout gets a path or nothing.
+        print(document["path"] or f"runner.py: {document['error']}", file=sys.stderr if code else sys.stdout)
     else:
         table = project.state(request.target) / "benchmark" / "latest.txt"
         print("\n".join(report(document, table.read_text(encoding="utf-8") if table.exists() else "")))

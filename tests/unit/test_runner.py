@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._report import api as report_api
+from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -46,6 +48,8 @@ VARIABLE = "s3cr3t-of-a-variable"
         ),
         ("down --target aws --yes", Request("down", "aws", yes=True, tags=[], extra_vars=[])),
         ("down --delete-data", Request("down", "lab", delete_data=True, tags=[], extra_vars=[])),
+        ("report", Request("report", since=3600, tags=[], extra_vars=[])),
+        ("report --since 2d --target aws", Request("report", "aws", since=172800, tags=[], extra_vars=[])),
     ],
 )
 def test_parse(argv: str, expected: Request) -> None:
@@ -64,6 +68,9 @@ def test_parse(argv: str, expected: Request) -> None:
         (["up", "--tags", "a b"], "list of tags"),
         (["up", "--tags=--check"], "list of tags"),
         (["up", "-e", "password"], "NAME=VALUE"),
+        (["report", "--since", "1"], "no time such as 30m"),
+        (["report", "--since", "0h"], "no time such as 30m"),
+        (["report", "--since=-1h"], "no time such as 30m"),
         (["up", "-e", "=1"], "NAME=VALUE"),
         (["up", "-e", "@/nowhere/vars.yml"], "no file /nowhere/vars.yml"),
     ],
@@ -323,6 +330,48 @@ def test_status_trusts_nothing_but_a_fresh_clean_bill(
     assert (document["healthy"], code) == expected
     assert "old" not in document
     assert not error or document["error"] == error
+
+
+@pytest.mark.usefixtures("never_runs", "no_credentials")
+@pytest.mark.parametrize("target", runner.TARGETS)
+def test_report_of_nothing_says_how_to_start(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert runner.main(["report", "--target", target], Project(tmp_path)) == 2
+    assert f"python runner.py up --target {target}" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("never_runs", "no_credentials")
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_path_of_the_page_is_told(
+    fails: bool,
+    as_json: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = Project(tmp_path)
+    project.state("aws").mkdir(parents=True)
+    (project.state("aws") / "outputs.json").write_text("{}")
+
+    def write(root: Path, state: Path, target: str, since: int) -> Path:
+        assert (root, state, target, since) == (tmp_path, project.state("aws"), "aws", 1800)
+        if fails:
+            raise ReportError("Prometheus does not answer")
+        return state / "report.html"
+
+    monkeypatch.setattr(report_api, "write", write)
+    argv = ["report", "--target", "aws", "--since", "30m", *(["--json"] if as_json else [])]
+    assert runner.main(argv, project) == int(fails)
+    captured = capsys.readouterr()
+    path = None if fails else str(project.state("aws") / "report.html")
+    error = "Prometheus does not answer" if fails else None
+    if as_json:
+        expected = {"verb": "report", "target": "aws", "ok": not fails, "error": error, "path": path}
+        assert json.loads(captured.out) == expected
+    else:
+        assert (captured.out, captured.err) == (("", f"runner.py: {error}\n") if fails else (f"{path}\n", ""))
 
 
 @pytest.mark.usefixtures("never_runs")

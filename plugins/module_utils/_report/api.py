@@ -1,0 +1,257 @@
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Prometheus asked over HTTP, through SSH where it listens on a host's loopback alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import Coverage, coverage
+from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
+from ansible_collections.pooled.postgres.plugins.module_utils._report.page import Findings, page
+from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
+    Board,
+    Query,
+    Series,
+    Window,
+    all_queries,
+    fill,
+    read,
+)
+
+SECONDS_TO_ANSWER = 30
+SECONDS_TO_CONNECT = 30
+PORT = 9090
+
+
+class _ThroughSocket(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=SECONDS_TO_ANSWER)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Prometheus:
+    """Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
+
+    Args:
+        where: its address and port, as ``127.0.0.1:9090``, or the path of a Unix socket that leads there.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        # One connection for all queries; it is opened again by itself where the other end closed it.
+        if where.startswith("/"):
+            self._connection: http.client.HTTPConnection = _ThroughSocket(where)
+        else:
+            self._connection = http.client.HTTPConnection(where, timeout=SECONDS_TO_ANSWER)
+
+    def get(self, path: str, **parameters: str | float) -> Any:
+        """Return the ``data`` of an answer. Raises ReportError where there is none."""
+        try:
+            self._connection.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
+            answer = self._connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            advice = "look at it with `systemctl status prometheus` on the monitoring host"
+            cause = str(error) or type(error).__name__
+            raise ReportError(f"Failed to ask Prometheus: it does not answer ({cause}); {advice}") from None
+        try:
+            document = json.loads(content)
+            if document["status"] == "success":
+                return document["data"]
+            said = str(document["error"])
+        except (ValueError, TypeError, KeyError):
+            said = f"what answers at {self._where} is something else (HTTP {answer.status})"
+        raise ReportError(f"Failed to ask Prometheus: {said}")
+
+    def ask(
+        self, query: Query, window: Window, values: Mapping[str, str | Sequence[str]] | None = None
+    ) -> list[Series]:
+        """Return what a query gives, over the window, or at its end where the query is of a moment.
+
+        Raises:
+            ReportError: the query is refused, with Prometheus' reason, or Prometheus does not answer.
+        """
+        expr = fill(query.expr, window, values)
+        try:
+            if query.instant:
+                found = self.get("query", query=expr, time=window.end)
+            else:
+                span = {"start": window.start, "end": window.end, "step": window.step}
+                found = self.get("query_range", query=expr, **span)
+        except ReportError as error:
+            raise ReportError(f"{error} [{query}]") from None
+        if found["resultType"] == "scalar":
+            return [Series({}, [_point(found["result"])])]
+        return [
+            Series(one["metric"], [_point(pair) for pair in one.get("values") or [one["value"]]])
+            for one in found["result"]
+        ]
+
+    def ask_all(
+        self,
+        queries: Iterable[Query],
+        window: Window,
+        values: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> dict[Query, list[Series]]:
+        """Return what each query gives."""
+        return {query: self.ask(query, window, values) for query in queries}
+
+
+def _point(pair: Sequence[Any]) -> tuple[float, float]:
+    return float(pair[0]), float(pair[1])
+
+
+@contextlib.contextmanager
+def forwarded(ssh_config: Path, host: str, port: int = PORT) -> Iterator[Prometheus]:
+    """Open a way to the Prometheus that listens on a host's loopback.
+
+    The near end is a Unix socket in a directory of our own: no port that another user could use, too.
+
+    Args:
+        ssh_config: where ``host`` is explained.
+        host: the monitoring host.
+        port: of Prometheus.
+
+    Raises:
+        ReportError: SSH does not get there.
+    """
+    with tempfile.TemporaryDirectory(prefix="pooled-report-") as folder:
+        near = Path(folder) / "prometheus"
+        options = ("BatchMode=yes", "ExitOnForwardFailure=yes", f"ConnectTimeout={SECONDS_TO_CONNECT}")
+        command = ["ssh", "-F", str(ssh_config), *(part for one in options for part in ("-o", one))]
+        command += ["-N", "-L", f"{near}:127.0.0.1:{port}", host]
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                _wait_for(near, process, host)
+                yield Prometheus(str(near))
+            finally:
+                process.terminate()
+
+
+def _wait_for(near: Path, process: subprocess.Popen[str], host: str) -> None:
+    """Return when SSH listens. Raises ReportError when it gave up."""
+    deadline = time.monotonic() + 2 * SECONDS_TO_CONNECT
+    while not near.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            lines = process.communicate()[1].strip().splitlines()
+            raise ReportError(f"Failed to reach {host} over SSH: {lines[-1] if lines else 'no answer'}")
+        time.sleep(0.05)
+
+
+def boards(
+    folder: Path, names: Iterable[str] = ("pooling", "postgresql", "hosts", "benchmark")
+) -> list[Board]:
+    """Return the dashboards out of a directory. Raises ReportError if one is missing or no JSON."""
+    found = []
+    for name in names:
+        path = folder / f"{name}.json"
+        try:
+            found.append(read(json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError) as error:
+            raise ReportError(f"Failed to read the dashboard {path}: {error}") from None
+    return found
+
+
+def findings(prometheus: Prometheus) -> Findings:
+    """Return Prometheus' targets and alerts. Raises ReportError where nothing was scraped yet."""
+    targets = prometheus.get("targets", state="active")["activeTargets"]
+    if not any(target["health"] != "unknown" for target in targets):
+        what = "its scrapes have not begun" if targets else "it has no targets"
+        raise ReportError(f"Prometheus has scraped nothing yet: {what}; try again in half a minute")
+    return Findings(targets, prometheus.get("alerts")["alerts"])
+
+
+def report(prometheus: Prometheus, folder: Path, title: str, window: Window) -> str:
+    """Return the page about a window of time. Raises ReportError where there is nothing to show.
+
+    Args:
+        prometheus: who is asked.
+        folder: where the dashboards' JSON is.
+        title: of the page.
+        window: what the charts show.
+    """
+    found = findings(prometheus)
+    all_boards = boards(folder)
+    answers = prometheus.ask_all(all_queries(all_boards), window)
+    return page(title, all_boards, answers, found, window)
+
+
+def write(root: Path, state: Path, target: str, since: int) -> Path:
+    """Write the page about what runs on a target, and return where it is.
+
+    Args:
+        root: the checkout.
+        state: what is kept about the target, ``outputs.json`` and ``ssh_config`` among it.
+        target: what it is called.
+        since: seconds that the charts show.
+
+    Raises:
+        ReportError: there is no page, and why.
+    """
+    try:
+        outputs = json.loads((state / "outputs.json").read_text(encoding="utf-8"))
+        host = outputs["monitoring"]
+    except (OSError, ValueError, KeyError) as error:
+        advice = f"run `python runner.py up --target {target}`"
+        raise ReportError(f"Failed to find the monitoring host of {target} ({error!r}); {advice}") from None
+    now = time.time()
+    with forwarded(state / "ssh_config", host) as prometheus:
+        folder = root / "roles/monitoring/files/dashboards"
+        text = report(prometheus, folder, f"Pooled Postgres on {target}", Window.of(now - since, now))
+    path = state / "report.html"
+    try:
+        # Statements, users and hosts are nobody else's business.
+        path.unlink(missing_ok=True)
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+    except OSError as error:
+        raise ReportError(f"Failed to write {path}: {error.strerror}") from None
+    return path
+
+
+def check(
+    prometheus: Prometheus,
+    documents: Iterable[Mapping[str, Any]],
+    exceptions: Iterable[Mapping[str, str]],
+    window: Window,
+    values: Mapping[str, str | Sequence[str]] | None = None,
+) -> Coverage:
+    """Ask every query of dashboards, and return those without data, and exceptions that are none.
+
+    Args:
+        prometheus: who is asked.
+        documents: the dashboards' JSON.
+        exceptions: queries that can't have data here, see ``coverage.coverage``.
+        window: the time in which there has to be some.
+        values: what the variables are given; without any, all.
+
+    Raises:
+        ReportError: a query is refused, or Prometheus does not answer.
+    """
+    queries = all_queries(read(document) for document in documents)
+    return coverage(queries, prometheus.ask_all(queries, window, values), exceptions)
