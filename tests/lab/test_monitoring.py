@@ -1,0 +1,224 @@
+"""Monitoring of the lab: what it shows under load, alerts that fire and are resolved, and who gets at it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+import yaml
+from ansible_collections.pooled.postgres.plugins.module_utils._report import api
+from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import Window
+from lab import Lab, wait
+from real_hosts import ROOT
+
+POSTGRESQL, PGBOUNCER, PROMETHEUS = 5432, 6432, 9090
+# Alerts are to come while a test waits, and not in minutes.
+QUICK = {
+    "monitoring_scrape_interval": "5s",
+    "monitoring_evaluation_interval": "5s",
+    "monitoring_thresholds": {"pool_for": "0s", "connections_for": "0s"},
+}
+SECONDS, RATE = 60, 200
+# Within which what is so is scraped, judged and told, on a busy machine. In seconds.
+SOON = 120
+
+# Connections that are held while stdin is open, each asking its query again and again, if it has one.
+HOLDING = """
+import json, sys, threading, psycopg2
+inputs = json.loads(sys.stdin.readline())
+ended = threading.Event()
+def hold():
+    connection = psycopg2.connect(**inputs["options"])
+    while inputs["query"] and not ended.is_set():
+        connection.cursor().execute(inputs["query"])
+    ended.wait()
+threads = [threading.Thread(target=hold) for _ in range(inputs["count"])]
+for thread in threads:
+    thread.start()
+sys.stdin.read()
+ended.set()
+"""
+
+
+@pytest.fixture(scope="module")
+def prometheus(lab: Lab) -> Iterator[api.Prometheus]:
+    """Return the lab's Prometheus, which scrapes more often meanwhile."""
+    quick = lab.playbook("playbooks/monitoring.yml", variables=QUICK)
+    assert quick.returncode == 0, quick.stdout[-3000:]
+    try:
+        with api.forwarded(lab.state / "ssh_config", lab.monitoring) as found:
+            yield found
+    finally:
+        back = lab.playbook("playbooks/monitoring.yml")
+    assert back.returncode == 0, back.stdout[-3000:]
+
+
+@dataclass(frozen=True)
+class Load:
+    """When load came through the pooler, in seconds since 1970, and how much of it."""
+
+    start: float
+    end: float
+    tps: float
+
+
+@pytest.fixture(scope="module")
+def load(lab: Lab, prometheus: api.Prometheus) -> Load:
+    """Have 20 clients query through the pooler, at a rate that leaves the machine to others."""
+    address = lab.facts()["private_addresses"][lab.database]
+    script = "SELECT count(*) FROM pg_class;"
+    pgbench = (
+        f"pgbench --no-vacuum --client=20 --jobs=2 --rate={RATE} --time={SECONDS} --file=<(echo '{script}')"
+        f" 'host={address} port={PGBOUNCER} user=myuser dbname=mydb' 2>&1"
+    )
+    start = time.time()
+    said = lab.ssh(
+        lab.monitoring, f'export PGPASSWORD="$(cat)"; bash -c "{pgbench}"', stdin=lab.password()
+    ).stdout
+    found = re.search(r"tps = ([\d.]+)", said)
+    assert found, said
+    return Load(start, time.time(), float(found[1]))
+
+
+def value(prometheus: api.Prometheus, query: str, at: float | None = None) -> float | None:
+    """Return the one figure of a query, now or at a time; None where there is none."""
+    found = prometheus.get("query", query=query, time=time.time() if at is None else at)["result"]
+    assert len(found) < 2, found
+    return float(found[0]["value"][1]) if found else None
+
+
+def test_every_target_is_up(prometheus: api.Prometheus, load: Load) -> None:
+    targets = prometheus.get("targets", state="active")["activeTargets"]
+    assert {target["labels"]["job"] for target in targets} >= {"postgres", "pgbouncer", "node", "prometheus"}
+    assert [target["scrapeUrl"] for target in targets if target["health"] != "up"] == []
+
+
+def test_every_query_of_every_panel_has_data(prometheus: api.Prometheus, load: Load) -> None:
+    folder = ROOT / "roles/monitoring/files/dashboards"
+    documents = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    exceptions = yaml.safe_load((ROOT / "dashboards/without_data.yml").read_text())
+    found = api.check(prometheus, documents, exceptions, Window.of(load.start, load.end))
+    assert [str(query) for query in found.missing] == []
+    assert found.stale == []
+
+
+def test_every_metric_that_a_rule_names_exists(prometheus: api.Prometheus, load: Load) -> None:
+    there = set(prometheus.get("label/__name__/values"))
+    groups = prometheus.get("rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
+    named = {
+        name
+        for rule in rules
+        for name in re.findall(r"\b(?:pg|pgbouncer|node|pooled)[_:][\w:]+(?=[{\[\s)]|$)", rule["query"])
+    }
+    assert len(named) > 20
+    assert named - there == set()
+
+
+def test_transactions_are_those_that_pgbench_counted(prometheus: api.Prometheus, load: Load) -> None:
+    query = 'sum(rate(pgbouncer_stats_sql_transactions_pooled_total{database="mydb"}[40s]))'
+    counted = value(prometheus, query, load.end - 10)
+    assert counted == pytest.approx(load.tps, rel=0.05)
+    queries = 'sum(rate(pgbouncer_stats_queries_pooled_total{database="mydb"}[40s]))'
+    assert value(prometheus, queries, load.end - 10) == pytest.approx(load.tps, rel=0.05)
+
+
+def firing(prometheus: api.Prometheus) -> set[str]:
+    """Return the names of the alerts that fire."""
+    alerts = prometheus.get("alerts")["alerts"]
+    return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+
+def pools(lab: Lab) -> dict[str, int]:
+    """Return what SHOW POOLS says of the user's pool, over all processes."""
+    psql = "psql -XAtq -p 6432 -U pgbouncer pgbouncer -c 'SHOW POOLS' -F ' '"
+    rows = lab.ssh(
+        lab.database, f'for s in /run/pgbouncer/*/; do sudo -u pgbouncer {psql} -h "$s"; done'
+    ).stdout
+    found = [row.split() for row in rows.splitlines() if row.startswith("mydb myuser ")]
+    columns = {"client_active": 2, "client_waiting": 3, "server_active": 6}
+    return {name: sum(int(row[column]) for row in found) for name, column in columns.items()}
+
+
+@contextmanager
+def holding(lab: Lab, port: int, count: int, query: str = "") -> Iterator[None]:
+    """Hold so many connections of the user's from the monitoring host."""
+    options = {
+        "host": lab.facts()["private_addresses"][lab.database],
+        "port": port,
+        "user": "myuser",
+        "password": lab.password(),
+        "dbname": "mydb",
+    }
+    command = ["ssh", "-F", str(lab.state / "ssh_config"), lab.monitoring]
+    with subprocess.Popen(
+        [*command, f"python3 -c {shlex.quote(HOLDING)}"], stdin=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        process.stdin.write(json.dumps({"options": options, "count": count, "query": query}) + "\n")
+        process.stdin.flush()
+        # The end of the block closes stdin, and waits.
+        yield
+
+
+def test_full_pools_and_a_silent_exporter_raise_alerts_that_are_resolved(
+    lab: Lab, prometheus: api.Prometheus, load: Load
+) -> None:
+    expected = {"PgBouncerPoolSaturated", "PostgresConnectionsNearLimit", "ExporterDown"}
+    wait(lambda: not firing(prometheus) & {*expected, "PgBouncerDown"}, SOON)
+    lab.ssh(lab.database, "sudo systemctl stop prometheus-node-exporter")
+    try:
+        with (
+            holding(lab, PGBOUNCER, 25, "SELECT pg_sleep(1)"),
+            holding(lab, POSTGRESQL, 70),
+        ):
+            wait(lambda: expected <= firing(prometheus), SOON)
+            # What is shown is what PgBouncer says.
+            shown = {
+                name: value(
+                    prometheus, f'sum(pgbouncer_pools_{name}_connections{{database="mydb",user="myuser"}})'
+                )
+                for name in ("client_active", "client_waiting", "server_active")
+            }
+            assert shown == pools(lab)
+            assert shown == {"client_active": 20, "client_waiting": 5, "server_active": 20}
+    finally:
+        lab.ssh(lab.database, "sudo systemctl start prometheus-node-exporter")
+    wait(lambda: not firing(prometheus) & expected, SOON)
+
+
+def test_a_stopped_pooler_raises_an_alert_that_is_resolved(
+    lab: Lab, prometheus: api.Prometheus, load: Load
+) -> None:
+    lab.ssh(lab.database, "sudo systemctl stop 'pgbouncer@*'")
+    try:
+        wait(lambda: "PgBouncerDown" in firing(prometheus), SOON)
+    finally:
+        lab.ssh(lab.database, "sudo systemctl start --all 'pgbouncer@*'")
+    wait(lambda: "PgBouncerDown" not in firing(prometheus), SOON)
+
+
+def test_only_the_stated_addresses_reach_prometheus(lab: Lab) -> None:
+    address = lab.facts()["private_addresses"][lab.monitoring]
+    # This machine is what infrastructure_admin_cidr names.
+    socket.create_connection((address, PROMETHEUS), timeout=5).close()
+    connecting = f"import socket; socket.create_connection(('{address}', {PROMETHEUS}), timeout=3)"
+    assert "TimeoutError" in lab.ssh(lab.database, f'python3 -c "{connecting}"').stderr
+
+
+def test_the_page_shows_the_lab(lab: Lab, load: Load) -> None:
+    made = lab.runner("report", "--since", "10m")
+    assert made.returncode == 0, made.stderr
+    page = (lab.state / "report.html").read_text()
+    assert lab.database in page
+    assert "<svg" in page
+    assert lab.password() not in page
