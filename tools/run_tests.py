@@ -63,7 +63,9 @@ def run(part: str) -> Outcome:
 def telling(part: str) -> list[str]:
     """The last lines of a part's log that name a failure."""
     text = ESCAPES.sub("", (LOGS / f"{part}.log").read_text(encoding="utf-8"))
-    return [line.strip() for line in text.splitlines() if TELLING.search(line)][-SHOWN:]
+    # Molecule draws a border, and breaks long lines.
+    whole = re.sub(r"(?m)^ *│ ", "", re.sub(r"\n *│ {3}(?=\S)", " ", text))
+    return [line.strip() for line in whole.splitlines() if TELLING.search(line)][-SHOWN:]
 
 
 def main(parts: list[str]) -> int:
