@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every part of the tests, two at a time, and at the end what each one said.
+"""Every part of the tests, one for each core at a time, and at the end what each one said.
 
 The parts are targets of the Makefile. A part that fails does not keep the others from running: one
 run shows all that is wrong. The whole output of each is kept in .state/test/.
@@ -7,6 +7,7 @@ run shows all that is wrong. The whole output of each is kept in .state/test/.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -29,8 +30,8 @@ PARTS = (
     "lint",
     "sanity",
 )
-# Each keeps a core busy, and waits little; the whole lab is three hosts.
-AT_ONCE = 2
+# Each keeps a core busy, and waits little.
+AT_ONCE = max(2, len(os.sched_getaffinity(0)))
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 TELLING = re.compile(r"^(FAILED|ERROR)\b|\bfatal: |\bFAILED!|\berror: |failed=[1-9]|\*\*\* ")
 SHOWN = 12
@@ -73,7 +74,9 @@ def run(part: str) -> Outcome:
 def telling(part: str) -> list[str]:
     """The last lines of a part's log that name a failure."""
     text = ESCAPES.sub("", (LOGS / f"{part}.log").read_text(encoding="utf-8"))
-    return [line.strip() for line in text.splitlines() if TELLING.search(line)][-SHOWN:]
+    # Molecule draws a border, and breaks long lines.
+    whole = re.sub(r"(?m)^ *│ ", "", re.sub(r"\n *│ {3}(?=\S)", " ", text))
+    return [line.strip() for line in whole.splitlines() if TELLING.search(line)][-SHOWN:]
 
 
 def main(parts: list[str]) -> int:
