@@ -18,7 +18,16 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".state/test"
 # The longest first, so that none is left alone at the end.
-PARTS = ("molecule", "scenario-pgbouncer", "scenario-postgres", "scenario-exporters", "emulated", "unit", "lint", "sanity")
+PARTS = (
+    "molecule",
+    "scenario-pgbouncer",
+    "scenario-postgres",
+    "scenario-exporters",
+    "emulated",
+    "unit",
+    "lint",
+    "sanity",
+)
 # Each keeps a core busy, and waits little; the whole lab is three hosts.
 AT_ONCE = 2
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
