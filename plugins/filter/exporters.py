@@ -13,7 +13,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._exporters import 
 try:
     import bcrypt
 except ImportError:
-    bcrypt = None
+    bcrypt = None  # type: ignore[assignment]
 
 ROUNDS = 10
 

@@ -180,8 +180,9 @@ def problems(inputs: Mapping[str, Any]) -> list[str]:
 
     Args:
         inputs: ``kinds``, ``listen``, ``ports`` (by kind), ``processes``, ``releases`` (of the kinds that
-            come from one: ``version``, ``url``, ``checksum``), ``architecture``, ``tls``, ``users`` (``name``,
-            and ``password`` or ``password_hash``), ``account``, ``stats_user`` and ``stats_password``.
+            come from one: ``version``, ``url``, ``checksum``), ``architecture``, ``tls``, ``users``
+            (``name``, and ``password`` or ``password_hash``), ``account``, ``stats_user``,
+            ``stats_password``.
     """
     return [
         *_kind_problems(inputs),

@@ -1,4 +1,4 @@
-"""Exporters beside PostgreSQL and PgBouncer on bare hosts: what they say, what confines them, that they come back."""
+"""Exporters on bare hosts: what they say, what confines them, that they come back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ EXPORTERS = Path(__file__).parent / "support/exporters.yml"
 SCRAPE = """
 import base64, json, ssl, sys, urllib.error, urllib.request
 inputs = json.load(sys.stdin)
-context = ssl.create_default_context(cafile="/etc/ssl/pooled/exporters/authority.crt") if inputs["tls"] else None
+authority = "/etc/ssl/pooled/exporters/authority.crt"
+context = ssl.create_default_context(cafile=authority) if inputs["tls"] else None
 request = urllib.request.Request(f"{'https' if context else 'http'}://127.0.0.1:{inputs['port']}/metrics")
 if inputs["user"]:
     login = ":".join(inputs["user"]).encode()
@@ -69,7 +70,7 @@ def services(host: str) -> dict[str, int]:
 def scrape(
     hosts: Scenario, host: str, port: int, user: str | None = "prometheus", password: str | None = None
 ) -> tuple[int, str]:
-    """Scrape as Prometheus does and return the status, 0 for none, and the text. Without a user it is nobody."""
+    """Scrape as Prometheus does and return the status, 0 for none, and the text; with no user as nobody."""
     login = [user, password or PASSWORDS[user]] if user and host == "released" else None
     inputs: dict[str, Any] = {"port": port, "tls": host == "released", "user": login}
     result = hosts.python(host, SCRAPE, inputs)
@@ -321,7 +322,7 @@ def test_a_release_of_another_checksum_is_refused(hosts: Scenario) -> None:
 
 def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(hosts: Scenario) -> None:
     before = pids(hosts, "packaged")
-    given = {"pgbouncer_processes": 1, "pooled_stats_password": "another"}
+    given = {"pgbouncer_processes": 1, "pooled_stats_password": "an0ther-secret"}
     result = hosts.playbook("--limit", "packaged", variables=given)
     assert result.returncode == 0, result.stdout
     after = pids(hosts, "packaged")
@@ -330,7 +331,7 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     assert restarted == {"pgbouncer_exporter@1"}
     assert scrape(hosts, "packaged", 9128)[0] == 0
     hosts.root("packaged", "! ls /etc/systemd/system/pgbouncer_exporter@2.service")
-    assert "another" not in result.stdout + result.stderr
+    assert "an0ther-secret" not in result.stdout + result.stderr
 
     # A program that was upgraded, and a service that somebody stopped; without PostgreSQL's exporter.
     hosts.root("packaged", "touch /usr/bin/prometheus-node-exporter; systemctl stop pgbouncer_exporter@1")
