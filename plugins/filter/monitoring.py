@@ -22,7 +22,8 @@ def monitoring_targets(
 
     def processes(host: Mapping[str, Any]) -> int:
         given = host.get("exporters_pgbouncer_processes") or host.get("pgbouncer_processes") or 0
-        return int(given) or int((host.get("__monitoring_process_files") or {}).get("matched", 0))
+        # None are found where PgBouncer is yet to come, in check mode; it has at least one.
+        return int(given) or max(int((host.get("__monitoring_process_files") or {}).get("matched", 0)), 1)
 
     described = [
         {

@@ -122,6 +122,8 @@ def test_a_host_that_nobody_can_scrape_is_refused(change: dict[str, Any], said: 
         ({"exporters_pgbouncer_processes": 0, "pgbouncer_processes": "4"}, 4),
         ({"pgbouncer_processes": 0, "__monitoring_process_files": {"matched": 3}}, 3),
         ({"__monitoring_process_files": {"matched": 1}}, 1),
+        # On a bare host, in check mode.
+        ({"__monitoring_process_files": {"matched": 0}}, 1),
         # Its task was skipped, for an input says it.
         ({"pgbouncer_processes": 2, "__monitoring_process_files": {"skipped": True}}, 2),
     ],
