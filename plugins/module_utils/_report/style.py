@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-# The colours of lines follow Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with any kind of;
-# colour vision tell apart, darkened or lightened until each has 3:1 against the ground. Every second
-# line beyond the fourth is dashed, too.
+# The colours of lines start from those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with
+# any kind of colour vision tell apart, darkened or lightened until each had 3:1 against the ground, and text
+# 4.5:1. The fifth, seventh and eighth line are dashed, too.
 STYLE = """
 :root {
   color-scheme: light dark;
