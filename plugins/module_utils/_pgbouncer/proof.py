@@ -314,12 +314,23 @@ def _ask(
     directory: Path, port: int, runs_as: Account, process: subprocess.Popen[bytes], seconds: float
 ) -> Shown | None:
     deadline = time.monotonic() + seconds
+    trouble = None
     while process.poll() is None and time.monotonic() < deadline:
-        # The socket is there a moment before PgBouncer serves it, and connections wait that long.
         if (directory / f".s.PGSQL.{port}").exists():
-            with _acting_as(runs_as), console.Console(str(directory), port) as connection:
-                return _asked(connection)
+            with _acting_as(runs_as):
+                try:
+                    connection = console.Console(str(directory), port)
+                except ConsoleError as error:
+                    if error.__cause__ is None:  # nothing that passes: psycopg2 is missing
+                        raise
+                    # The socket's file is there from bind() on, and refuses until listen().
+                    trouble = error
+                else:
+                    with connection:
+                        return _asked(connection)
         time.sleep(_POLL_SECONDS)
+    if trouble is not None:
+        raise trouble
     return None
 
 

@@ -68,14 +68,24 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-def test_every_setting_is_in_force_after_what_its_changeable_says(hosts: Scenario) -> None:
+def _outcome(hosts: Scenario, script: str) -> Any:
+    """Run a script of ``support`` with the modules of ``module_utils/_pgbouncer``; return what it prints."""
     folder = ROOT / "plugins/module_utils/_pgbouncer"
     sources = {path.name: path.read_text() for path in folder.glob("*.py")}
-    script = (SUPPORT / "every_setting.py").read_text()
-    before = hosts.root(HOST, FILES)
-    result = hosts.python(HOST, script, {"sources": sources}, sudo=True)
+    result = hosts.python(HOST, (SUPPORT / script).read_text(), {"sources": sources}, sudo=True)
     assert result.returncode == 0, result.stderr
-    outcome = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+def test_a_pooler_that_is_slow_to_listen_is_proved(hosts: Scenario) -> None:
+    settings, seconds = _outcome(hosts, "slow_to_listen.py")
+    assert settings > 80
+    assert seconds > 0.5
+
+
+def test_every_setting_is_in_force_after_what_its_changeable_says(hosts: Scenario) -> None:
+    before = hosts.root(HOST, FILES)
+    outcome = _outcome(hosts, "every_setting.py")
     found = {row["name"]: row for row in outcome["settings"]}
     version = tuple(outcome["version"])
     assert found.keys() == {
