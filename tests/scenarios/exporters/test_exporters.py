@@ -252,6 +252,21 @@ def test_who_scrapes_says_who_they_are_by_tls(hosts: Scenario) -> None:
         assert json.loads(plain.stdout)[0] == 400
 
 
+def test_it_is_told_when_certificates_end(hosts: Scenario) -> None:
+    _, text = scrape(hosts, "released", 9100)
+    told = dict(
+        re.findall(
+            r'pooled_certificate_expiry_timestamp_seconds\{path="(.+?)",service="exporters"\} (\S+)', text
+        )
+    )
+    assert {Path(path).name for path in told} == {"server.crt", "authority.crt"}
+    for path, at in told.items():
+        end = hosts.root("released", f"openssl x509 -noout -enddate -in {path}").strip()
+        assert time.gmtime(float(at)) == time.strptime(end, "notAfter=%b %d %H:%M:%S %Y GMT"), path
+    _, without = scrape(hosts, "packaged", 9100)
+    assert "pooled_certificate_expiry" not in without
+
+
 def test_programs_of_a_release_are_roots(hosts: Scenario) -> None:
     found = hosts.root("released", "stat --format '%U %a' /opt/pooled-exporters/*/*_exporter")
     assert found.splitlines() == ["root 755", "root 755"]
