@@ -1,15 +1,16 @@
 # Docker Engine, and images as Docker Hub has them, made of Debian's binaries, through a tar. Its overlay is none that could be on
-# top of a container's: vfs copies.
+# top of a container's: vfs copies. Its cgroups are in a namespace of their own, as is the default with cgroups of version 2: those of
+# version 1 that the host is in have other paths outside.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 mkdir -p /etc/docker
-echo '{"storage-driver": "vfs"}' > /etc/docker/daemon.json
+echo '{"storage-driver": "vfs", "default-cgroupns-mode": "private"}' > /etc/docker/daemon.json
 apt-get update --quiet=2
 apt-get install --yes --quiet=2 --no-install-recommends docker.io docker-cli docker-compose >/dev/null
 cd /root
 apt-get download --quiet=2 prometheus promtool prometheus-alertmanager
 mkdir -p tree/etc tree/tmp
-for package in ./*.deb; do dpkg-deb --fsys-tarfile "$package" | tar --extract --directory tree --wildcards './usr/bin/*'; done
+for package in ./*.deb; do dpkg-deb --fsys-tarfile "$package" | tar --extract --directory tree --wildcards './usr/bin/*' './usr/share/prometheus/*' 2>/dev/null || true; done
 ldd tree/usr/bin/* | grep -o '/lib[^ ]*' | sort -u | while read -r library; do
   mkdir -p "tree$(dirname "$library")" && cp --dereference "$library" "tree$library"
 done

@@ -16,6 +16,9 @@ class Webhook(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"tested 1\n")
 
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing: the path is a secret, and the journal is searched for such."""
+
     def do_POST(self) -> None:
         """Be told of alerts."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
