@@ -229,7 +229,7 @@ def test_only_the_admin_reaches_the_monitoring_host(site: Site) -> None:
 def test_only_the_monitoring_host_reaches_the_database_host(site: Site) -> None:
     group = site.made.named("security_group", "postgres-db-security-group")
     source = site.made.named("security_group", "monitoring-security-group")["GroupId"]
-    ports = (22, 5432, 6432, 9100, 9127, 9187)
+    ports = (22, 5432, 6432, 9100, 9127, 9128, 9129, 9130, 9187)
     assert rules(group["IpPermissions"]) == {("tcp", port, port, source) for port in ports}
     assert rules(group["IpPermissionsEgress"]) == {("-1", None, None, WORLD)}
 
