@@ -65,8 +65,8 @@ def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findin
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name_="color-scheme", content="light dark"),
         element("title", title),
         element("style", Html(STYLE)),
     )
