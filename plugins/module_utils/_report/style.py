@@ -87,24 +87,18 @@ figure.wide { grid-column: 1 / -1; }
 .area-of-plot svg { display: block; width: 100%; height: 100%; overflow: visible; }
 svg * { vector-effect: non-scaling-stroke; fill: none; }
 .grid { stroke: var(--grid); stroke-width: 1; }
-.line { stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.line { stroke: currentColor; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .mark { fill: var(--mark); }
 .threshold { stroke-width: 1.25; stroke-dasharray: 2 4; }
 .threshold.yellow { stroke: var(--look); } .threshold.red { stroke: var(--wrong); }
-.limit { stroke: var(--wrong); stroke-dasharray: 8 5; }
-.area { stroke: none; fill-opacity: .22; }
-.c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); } .c3 { stroke: var(--c3); }
-.c4 { stroke: var(--c4); stroke-dasharray: 7 3; } .c5 { stroke: var(--c5); }
-.c6 { stroke: var(--c6); stroke-dasharray: 7 3; } .c7 { stroke: var(--c7); stroke-dasharray: 3 3; }
-.area { stroke: none; }
-.area.c0 { fill: var(--c0); }
-.area.c1 { fill: var(--c1); }
-.area.c2 { fill: var(--c2); }
-.area.c3 { fill: var(--c3); }
-.area.c4 { fill: var(--c4); }
-.area.c5 { fill: var(--c5); }
-.area.c6 { fill: var(--c6); }
-.area.c7 { fill: var(--c7); }
+.limit { color: var(--wrong); stroke-dasharray: 8 5; }
+.c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color: var(--c3); }
+.c4 { color: var(--c4); } .c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color: var(--c7); }
+.line.c4, .line.c6 { stroke-dasharray: 7 3; } .line.c7 { stroke-dasharray: 3 3; }
+.line.d0 { stroke-dasharray: 7 4; } .line.d1 { stroke-dasharray: none; }
+.line.d2 { stroke-dasharray: 2 4; } .line.d3 { stroke-dasharray: 10 3 2 3; }
+.area, .strip { fill: currentColor; stroke: none; }
+.area { fill-opacity: .22; }
 table { border-collapse: collapse; width: 100%; font-size: .8125rem; }
 th, td { padding: .15rem .5rem .15rem 0; text-align: left; font-weight: 400; vertical-align: baseline; }
 thead th { color: var(--soft); }
