@@ -72,7 +72,11 @@ def document(repeats: int = 3) -> dict[str, Any]:
             "pgbench": "17.11",
             "max_connections": LIMIT,
             "settings": {
-                "postgresql": {"max_connections": "100", "shared_buffers": "1990MB", "synchronous_commit": "on"},
+                "postgresql": {
+                    "max_connections": "100",
+                    "shared_buffers": "1990MB",
+                    "synchronous_commit": "on",
+                },
                 "pgbouncer": {"default_pool_size": 20, "max_client_conn": 10000, "pool_mode": "transaction"},
             },
             "pgbouncer_processes": 1,
@@ -97,7 +101,14 @@ def _wave(number: int) -> float:
 
 
 def _run(
-    script: str, mode: str, clients: int, path: str, median: float | None, repeat: int, now: float, number: int
+    script: str,
+    mode: str,
+    clients: int,
+    path: str,
+    median: float | None,
+    repeat: int,
+    now: float,
+    number: int,
 ) -> dict[str, Any]:
     tps = None if median is None else round(median * (1 + 0.02 * (repeat - 2)), 3)
     average = None if tps is None else round(clients / tps * 1000, 3)
@@ -130,7 +141,9 @@ def _run(
         },
         "connect_ms": None if tps is None else {"direct": 14.2, "pooled": 0.31}.get(path, 0.29),
         "error": _ERROR if tps is None else None,
-        "generator": None if tps is None else {"cpu": round(0.6 + 0.05 * _wave(number), 3), "saturated": False},
+        "generator": None
+        if tps is None
+        else {"cpu": round(0.6 + 0.05 * _wave(number), 3), "saturated": False},
         "inside": None if tps is None else _inside(path, clients, number),
         "raw": f"raw/{number:04}.txt",
     }

@@ -197,9 +197,7 @@ def _plot(panel: Panel, picture: Html, axis: Sequence[float], window: Window, wo
         panel.title,
         words,
         picture,
-        up=[
-            (value / axis[-1], units.text(value, panel.unit, scale) if value else "0") for value in axis
-        ],
+        up=[(value / axis[-1], units.text(value, panel.unit, scale) if value else "0") for value in axis],
         across=[
             ((time - window.start) / length, f"{datetime.fromtimestamp(time, UTC):{form}}")
             for time in units.times(window.start, window.end)

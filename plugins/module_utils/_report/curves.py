@@ -163,7 +163,9 @@ def swatch(look: int) -> Html:
     return element(
         "svg",
         element("path", class_=f"line {_look(look)}", d="M0 7H30"),
-        element("path", class_=f"shape c{look % 8}", d=_SHAPES[look % len(_SHAPES)], transform="translate(15 7)"),
+        element(
+            "path", class_=f"shape c{look % 8}", d=_SHAPES[look % len(_SHAPES)], transform="translate(15 7)"
+        ),
         class_="swatch",
         viewBox="0 0 30 14",
         aria_hidden="true",
@@ -184,7 +186,8 @@ def _shown(point: Point, unit: str) -> str:
 
 def _in_words(found: Iterable[Curve], unit: str, over: str) -> str:
     said = (
-        f"{curve.name}: " + ", ".join(f"{_shown(point, unit)} at {point.x:,.0f} {over}" for point in curve.points)
+        f"{curve.name}: "
+        + ", ".join(f"{_shown(point, unit)} at {point.x:,.0f} {over}" for point in curve.points)
         for curve in found
     )
     return "; ".join(said)
@@ -290,14 +293,16 @@ def _bar(bar: Bar, top: float, unit: str) -> Html:
         drawn.append(element("rect", class_=f"strip c{bar.look % 8}", x=0, y=0, height=14, width=x(point.y)))
     if point.low is not None and point.high is not None and point.low != point.high:
         drawn.append(
-            element("path", class_="spread", d=f"M{x(point.low)} 7H{x(point.high)}M{x(point.low)} 3V11M{x(point.high)} 3V11")
+            element(
+                "path",
+                class_="spread",
+                d=f"M{x(point.low)} 7H{x(point.high)}M{x(point.low)} 3V11M{x(point.high)} 3V11",
+            )
         )
     return element(
         "div",
         element("span", bar.name, class_="name"),
-        element(
-            "svg", *drawn, viewBox=f"0 0 {WIDTH} 14", preserveAspectRatio="none", aria_hidden="true"
-        ),
+        element("svg", *drawn, viewBox=f"0 0 {WIDTH} 14", preserveAspectRatio="none", aria_hidden="true"),
         element("span", _shown(point, unit), class_="value"),
         class_="bar",
     )

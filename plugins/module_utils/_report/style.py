@@ -46,6 +46,8 @@ summary { cursor: pointer; }
   font-size: 1.3rem; font-weight: 650; padding: .6rem .8rem; border-radius: .5rem;
   background: var(--raised);
 }
+.answer { font-size: 1.2rem; line-height: 1.4; padding: .8rem 1rem; border-radius: .5rem; background: var(--raised); }
+.answer p { margin: 0 0 .4rem; } .answer p:last-child { margin: 0; }
 .level0 .sign, .verdict.level0 { color: var(--fine); }
 .level1 .sign, .verdict.level1 { color: var(--look); }
 .level2 .sign, .verdict.level2 { color: var(--wrong); }
@@ -84,11 +86,30 @@ figure.wide { grid-column: 1 / -1; }
 .heights span { position: absolute; right: .5rem; transform: translateY(50%); white-space: nowrap; }
 .moments { grid-column: 2; }
 .moments span { position: absolute; top: .2rem; transform: translateX(-50%); white-space: nowrap; }
-.area-of-plot svg { display: block; width: 100%; height: 100%; overflow: visible; }
+.area-of-plot > svg { display: block; width: 100%; height: 100%; overflow: visible; }
 svg * { vector-effect: non-scaling-stroke; fill: none; }
 .grid { stroke: var(--grid); stroke-width: 1; }
 .line { stroke: currentColor; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 .mark { fill: var(--mark); }
+.range { stroke: currentColor; stroke-width: 1.5; }
+.spread { stroke: var(--ink); stroke-width: 1.25; }
+line.reference { stroke: var(--soft); stroke-width: 1.25; stroke-dasharray: 2 4; }
+span.reference { position: absolute; top: -.2rem; padding: 0 .3rem; white-space: nowrap; background: var(--ground); }
+.area-of-plot { position: relative; min-width: 0; }
+.area-of-plot .marker {
+  position: absolute; width: 14px; height: 14px; transform: translate(-50%, 50%);
+}
+.shape { fill: currentColor; stroke: var(--ground); stroke-width: 1; }
+.cross { stroke: currentColor; stroke-width: 2.5; }
+.axis { text-align: right; font-size: .75rem; color: var(--soft); margin: 0; }
+.key { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .1rem 1.25rem; font-size: .8125rem; }
+.key .swatch { width: 30px; height: 14px; vertical-align: -2px; margin-right: .2rem; }
+.bars { margin: .4rem 0; font-size: .8125rem; }
+.bars .case { margin: .7rem 0 .15rem; }
+.bar {
+  display: grid; grid-template-columns: 9rem minmax(3rem, 1fr) 11rem; gap: .6rem; align-items: center;
+}
+.bar .name { color: var(--soft); } .bar svg { width: 100%; height: 14px; display: block; }
 .threshold { stroke-width: 1.25; stroke-dasharray: 2 4; }
 .threshold.yellow { stroke: var(--look); } .threshold.red { stroke: var(--wrong); }
 .limit { color: var(--wrong); stroke-dasharray: 8 5; }
@@ -111,6 +132,20 @@ thead th { color: var(--soft); }
 .scroll tr { border-bottom: 1px solid var(--rule); }
 .scroll td, .scroll th { padding: .3rem 1rem .3rem 0; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+pre {
+  overflow-x: auto; padding: .7rem .8rem; background: var(--raised); border-radius: .5rem;
+  font-size: .8125rem;
+}
+.dense table { font-size: .75rem; }
+.dense td, .dense th { padding-right: .7rem; }
+.dense > summary { margin-top: .5rem; color: var(--soft); font-size: .875rem; }
+.pairs .scroll table { min-width: 0; }
+.pairs td { overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  .bar { grid-template-columns: 1fr auto; gap: 0 .6rem; margin-bottom: .25rem; }
+  .bar svg { grid-row: 2; grid-column: 1 / -1; }
+  .answer { font-size: 1.05rem; }
+}
 @media print {
   :root {
     --ground: #fff; --raised: #fff; --ink: #000; --soft: #444; --rule: #bbb; --grid: #ddd; --link: #000;

@@ -106,7 +106,9 @@ def _won(who: str, found: _Found, rescued: str) -> str:
         return f"{who} gained no throughput that exceeds the spread, but it {rescued}."
     if not any(one.verdict in ("slower", "no difference") for _case, one in found):
         return f"Whether {who} is faster than direct connections can't be said from these runs."
-    return f"{who} gained nothing here: in none of {_comparisons(found)} was it faster than direct connections."
+    return (
+        f"{who} gained nothing here: in none of {_comparisons(found)} was it faster than direct connections."
+    )
 
 
 def _lost(who: str, found: _Found, cases: Iterable[Case], pooled: str) -> str:
@@ -160,7 +162,9 @@ def caveats(document: Mapping[str, Any]) -> list[str]:
     runs = reading.runs(document)
     found = []
     if not document.get("complete", True):
-        found.append(f"The benchmark was interrupted: {counted(len(runs), 'run')} are here, the rest is missing.")
+        found.append(
+            f"The benchmark was interrupted: {counted(len(runs), 'run')} are here, the rest is missing."
+        )
     found += _of_generator(runs)
     background = reading.mapping(system.get("background"))
     for name, host in (("database_cpu", "the database host"), ("load_cpu", "the load generator")):

@@ -87,7 +87,9 @@ def of_single(found: Sequence[Case], looks: Mapping[str, int]) -> list[Html]:
 
     about = "Each case has a scale of its own."
     connect = f" {_NO_CONNECT}" if any(case.mode == "reconnect" for case in found) else ""
-    drawn = [bars("Transactions a second", of(_point_of_tps), "ops", f"{about} Median, and range of the repeats.")]
+    drawn = [
+        bars("Transactions a second", of(_point_of_tps), "ops", f"{about} Median, and range of the repeats.")
+    ]
     return drawn + [
         bars(_called(name), of(_point_of_latency(name)), "ms", f"{about}{connect}")
         for name in PERCENTILES
@@ -129,7 +131,9 @@ def inside(document: Mapping[str, Any], looks: Mapping[str, int]) -> list[Html]:
     for title, about, *lines in charts:
         queries = [Query("benchmark", title, name, name, name) for name, _column in lines]
         answers = {
-            query: [Series({}, [(row[0] or 0.0, value) for row in rows if (value := row[column]) is not None])]
+            query: [
+                Series({}, [(row[0] or 0.0, value) for row in rows if (value := row[column]) is not None])
+            ]
             for query, (_name, column) in zip(queries, lines, strict=True)
         }
         if any(series.points for found in answers.values() for series in found):
@@ -138,7 +142,12 @@ def inside(document: Mapping[str, Any], looks: Mapping[str, int]) -> list[Html]:
     used = [path for path in looks if any(strip[2] == f"c{looks[path] % 8}" for strip in strips)]
     if drawn and used:
         names = [Curve(reading.path_name(path), looks[path], []) for path in used]
-        drawn.insert(0, element("div", "Above each picture, when pgbench ran over which path:", key(names), class_="wide"))
+        drawn.insert(
+            0,
+            element(
+                "div", "Above each picture, when pgbench ran over which path:", key(names), class_="wide"
+            ),
+        )
     return drawn
 
 
@@ -151,7 +160,14 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[Html]:
     for path in reading.ordered(by_path):
         found = sorted(by_path[path], key=lambda row: reading.number(row.get("clients")) or 0)
         sides = [
-            Curve(name.upper(), look, [_point(reading.number(row.get("clients")) or 0, reading.spread(row.get(name))) for row in found])
+            Curve(
+                name.upper(),
+                look,
+                [
+                    _point(reading.number(row.get("clients")) or 0, reading.spread(row.get(name)))
+                    for row in found
+                ],
+            )
             for look, name in enumerate(("a", "b"))
         ]
         title = f"Transactions a second, {reading.path_name(path)}"

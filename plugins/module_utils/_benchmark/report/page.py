@@ -111,7 +111,10 @@ def _results(document: Mapping[str, Any]) -> list[Html]:
     singles = []
     for name, found in groups.items():
         if len({case.clients for case in found}) > 1:
-            parts += [element("h3", name), element("div", *charts.of_group(found, looks, most), class_="charts")]
+            parts += [
+                element("h3", name),
+                element("div", *charts.of_group(found, looks, most), class_="charts"),
+            ]
         else:
             singles += found
     if singles:
@@ -181,7 +184,10 @@ def _system(document: Mapping[str, Any]) -> list[Html]:
 
 def _repeat(document: Mapping[str, Any]) -> list[Html]:
     plan = reading.own_plan(document)
-    parts = [_said(reading.of_repeat(document)), element("pre", "\n".join(reading.command(document)), tabindex="0")]
+    parts = [
+        _said(reading.of_repeat(document)),
+        element("pre", "\n".join(reading.command(document)), tabindex="0"),
+    ]
     if plan is not None:
         parts += [_said("The plan, plan.json:"), element("pre", plan, tabindex="0")]
     return [joined(*parts)]

@@ -311,7 +311,11 @@ def side(comparison: Mapping[str, Any], name: str) -> str:
     """Return which benchmark is A, or B."""
     found = mapping(comparison.get(name))
     parts = [text(found.get("target")), moment(found.get("time"))]
-    parts += [f"{called} {text(found[key])}" for key, called in (("plan", "plan"), ("commit", "commit")) if found.get(key)]
+    parts += [
+        f"{called} {text(found[key])}"
+        for key, called in (("plan", "plan"), ("commit", "commit"))
+        if found.get(key)
+    ]
     return f"{name.upper()}: {', '.join(part for part in parts if part != '-') or 'unknown'}"
 
 

@@ -283,7 +283,11 @@ def compared(rows: Iterable[Mapping[str, Any]]) -> Table:
             [
                 plain(row.get("clients")),
                 reading.path_name(text(row.get("path"))),
-                *(cell for one in sides for cell in (plain(one.median), reading.range_of(one), str(one.count))),
+                *(
+                    cell
+                    for one in sides
+                    for cell in (plain(one.median), reading.range_of(one), str(one.count))
+                ),
                 reading.ratio(row.get("ratio")),
                 text(row.get("verdict")),
             ]
