@@ -31,15 +31,15 @@ def document(repeats: int = 3) -> dict[str, Any]:
     """Return a finished benchmark of three paths."""
     runs: list[dict[str, Any]] = []
     now = START + 10
-    for (script, mode, clients), medians in _MEDIANS.items():
+    for load, medians in _MEDIANS.items():
         for repeat in range(1, repeats + 1):
             sides = list(zip(_PATHS, medians, strict=True))
             for path, median in sides if repeat % 2 else reversed(sides):
                 if path == "socket" and median is None:
                     continue
-                runs.append(_run(script, mode, clients, path, median, repeat, now, len(runs) + 1))
+                runs.append(_run(load, path, median, repeat=repeat, now=now, number=len(runs) + 1))
                 now += 6
-    found = {
+    return {
         "schema": 1,
         "plan": {
             "name": "standard",
@@ -92,7 +92,6 @@ def document(repeats: int = 3) -> dict[str, Any]:
         "samples": {"interval": 1, "rows": _rows(runs)},
         "answer": [],
     }
-    return found
 
 
 def _wave(number: int) -> float:
@@ -101,15 +100,9 @@ def _wave(number: int) -> float:
 
 
 def _run(
-    script: str,
-    mode: str,
-    clients: int,
-    path: str,
-    median: float | None,
-    repeat: int,
-    now: float,
-    number: int,
+    load: tuple[str, str, int], path: str, median: float | None, *, repeat: int, now: float, number: int
 ) -> dict[str, Any]:
+    script, mode, clients = load
     tps = None if median is None else round(median * (1 + 0.02 * (repeat - 2)), 3)
     average = None if tps is None else round(clients / tps * 1000, 3)
 
@@ -300,7 +293,33 @@ def hostile(text: str) -> dict[str, Any]:
 
     changed: dict[str, Any] = everywhere(copy.deepcopy(found))
     for row in changed["summary"]:
-        row["paths"] = {text: one for one in row["paths"].values()}
+        row["paths"] = {text: next(iter(row["paths"].values())), "direct": row["paths"]["direct"]}
     changed["system"]["settings"] = {"postgresql": {text: text}, "pgbouncer": {text: text}}
     changed["connections"]["connect_ms"] = {text: 1.0}
     return changed
+
+
+def comparison() -> dict[str, Any]:
+    """Return two benchmarks put side by side."""
+    rows: list[dict[str, Any]] = []
+    for row in document()["summary"]:
+        for path, side in row["paths"].items():
+            before = side["tps"]
+            load = {key: row[key] for key in ("script", "mode", "protocol", "clients")}
+            if not before["n"]:
+                continue
+            factor = 1.24 if path != "direct" else 1.005
+            after = {key: value if key == "n" else round(value * factor, 1) for key, value in before.items()}
+            verdict = "no difference" if path == "direct" else "faster"
+            rows.append({**load, "path": path, "a": before, "b": after, "ratio": factor, "verdict": verdict})
+    rows[0] |= {"b": None, "ratio": None, "verdict": "only in a"}
+    return {
+        "a": {"time": "2026-11-23T08:00:00Z", "target": "lab", "plan": "standard", "commit": "3ba3482"},
+        "b": {"time": "2026-11-24T08:40:00Z", "target": "lab", "plan": "standard", "commit": "79958df"},
+        "differences": [
+            {"what": "pgbouncer: default_pool_size", "a": 20, "b": 6},
+            {"what": "kernel", "a": None, "b": "6.12.48"},
+        ],
+        "rows": rows,
+        "answer": ["B is faster than A in 22 of 31 comparisons."],
+    }

@@ -24,7 +24,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
     override,
 )
 
-COLOURS = 8
+LOOKS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 MOST_LINES = 8
 # Of the picture, whatever is made of it on the screen.
 WIDTH, HEIGHT = 1000, 250
@@ -77,7 +77,9 @@ def chart(
     answers: Answers,
     window: Window,
     marks: Sequence[tuple[float, float]] = (),
+    *,
     strips: Sequence[tuple[float, float, str]] = (),
+    looks: Sequence[str] = LOOKS,
 ) -> Html:
     """Return a panel as a figure: its lines, what they are called, and their last, mean and highest values.
 
@@ -87,11 +89,14 @@ def chart(
         window: the time to show.
         marks: spans of time to point out, as pairs of their ends.
         strips: spans of time to tell apart, each with the class of its colour; along the upper edge.
+        looks: the classes of the lines, one after the other.
     """
     found = lines(panel, answers)
     ordinary = [line for line in found if not line.is_limit]
     shown, hidden = _most_important(ordinary)
-    drawn = [Line(line.name, line.points, look=f"c{number % COLOURS}") for number, line in enumerate(shown)]
+    drawn = [
+        Line(line.name, line.points, look=looks[number % len(looks)]) for number, line in enumerate(shown)
+    ]
     limits = [Line(line.name, line.points, True, "limit") for line in found if line.is_limit]
     layers = _stacked(drawn) if panel.stacked else [(line, None) for line in drawn]
     top = max((value for line, _below in layers for _time, value in line.points), default=0.0)

@@ -131,7 +131,9 @@ def curves(
     for curve in found:
         layers.append(_line(curve, across, axis))
     for number, curve in enumerate(found):
-        above += [_marker(curve, point, unit, across, axis, number) for point in curve.points]
+        above += [
+            _marker(curve, point, unit, across=across, axis=axis, number=number) for point in curve.points
+        ]
     axes = [word for word, one in (("level", across), ("upright", axis)) if one.logarithmic]
     note = {0: "", 1: f"The {''.join(axes)} axis is logarithmic.", 2: "Both axes are logarithmic."}[len(axes)]
     return element(
@@ -145,8 +147,7 @@ def curves(
             across=_written(sorted({point.x for curve in found for point in curve.points}), across),
             over=above,
         ),
-        element("p", over, class_="axis", aria_hidden="true"),
-        key(found),
+        element("div", key(found), element("p", over, class_="axis", aria_hidden="true"), class_="below"),
         element("figcaption", " ".join(part for part in (about, note) if part)),
     )
 
@@ -179,9 +180,11 @@ def _look(look: int) -> str:
 def _shown(point: Point, unit: str) -> str:
     if point.y is None:
         return f"no figure{f' ({point.note})' if point.note else ''}"
-    ends = [units.text(value, unit) for value in (point.low, point.high) if value is not None]
+    scale = units.scale(point.y, unit)
+    bare = units.Scale(scale.factor, "")
+    ends = [units.text(value, unit, bare) for value in (point.low, point.high) if value is not None]
     spread = f" ({' to '.join(ends)})" if len(set(ends)) == 2 else ""
-    return f"{units.text(point.y, unit)}{spread}{f', {point.note}' if point.note else ''}"
+    return f"{units.text(point.y, unit, scale)}{spread}{f', {point.note}' if point.note else ''}"
 
 
 def _in_words(found: Iterable[Curve], unit: str, over: str) -> str:
@@ -235,7 +238,7 @@ def _line(curve: Curve, across: Axis, axis: Axis) -> Html:
     )
 
 
-def _marker(curve: Curve, point: Point, unit: str, across: Axis, axis: Axis, number: int) -> Html:
+def _marker(curve: Curve, point: Point, unit: str, *, across: Axis, axis: Axis, number: int) -> Html:
     missing = point.y is None
     # Crosses of several curves at one place lie one above the other.
     height = f"{100 * axis.share(point.y):.4g}%" if point.y is not None else f"{4 + 8 * number}%"

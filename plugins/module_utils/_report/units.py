@@ -76,7 +76,8 @@ def ticks(highest: float, unit: str, about: int = 4) -> list[float]:
 def log_ticks(lowest: float, highest: float, most: int = 7) -> list[float]:
     """Return round figures of a logarithmic axis, from one not above ``lowest`` to one not below ``highest``.
 
-    Both are above 0. Each power of ten, and between them 2 and 5, or 3, where that gives no more than ``most``.
+    Both are above 0. Each power of ten, and between them 2 and 5, or 3, where that gives fewer than ``most``
+    steps.
     """
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest) + 1e-9)
     for steps in ((1, 2, 5), (1, 3), (1,)):

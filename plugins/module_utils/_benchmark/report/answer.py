@@ -46,7 +46,7 @@ def answer(document: Mapping[str, Any]) -> list[str]:
         for one in case.comparisons
         if one.path == pooled and one.against == DIRECT
     ]
-    begin = "" if document.get("complete", True) else "The benchmark was interrupted; of what was finished: "
+    begin = "The benchmark was interrupted; of what was finished: " if interrupted(document) else ""
     who = {"pooled": "PgBouncer"}.get(pooled, f"PgBouncer ({reading.path_name(pooled)})")
     first = _won(who, found, _rescued(document, cases, pooled))
     return [f"{begin}{first}", _lost(who, found, cases, pooled)]
@@ -55,6 +55,11 @@ def answer(document: Mapping[str, Any]) -> list[str]:
 def said(document: Mapping[str, Any]) -> list[str]:
     """Return the document's own answer, or what its figures say."""
     return reading.sentences(document.get("answer")) or answer(document)
+
+
+def interrupted(document: Mapping[str, Any]) -> bool:
+    """Return whether the document says that it is not all of the plan."""
+    return document.get("complete") is False
 
 
 def _spoken_of(cases: Iterable[Case]) -> str | None:
@@ -152,7 +157,9 @@ def _seen(found: _Found) -> str:
     seen = [one.ratio for _case, one in found if one.verdict == "too few runs" and one.ratio is not None]
     if not seen:
         return ""
-    ends = sorted({reading.ratio(value) for value in (min(seen), max(seen))}, key=lambda one: float(one[:-2]))
+    ends = sorted(
+        {reading.ratio(value) for value in (min(seen), max(seen))}, key=lambda one: float(one.split()[0])
+    )
     return f" (seen: {' to '.join(ends)} direct)"
 
 
@@ -161,7 +168,7 @@ def caveats(document: Mapping[str, Any]) -> list[str]:
     system = reading.mapping(document.get("system"))
     runs = reading.runs(document)
     found = []
-    if not document.get("complete", True):
+    if interrupted(document):
         found.append(
             f"The benchmark was interrupted: {counted(len(runs), 'run')} are here, the rest is missing."
         )
@@ -198,6 +205,6 @@ def _of_generator(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     shares = [share for one in saturated if (share := reading.number(one.get("cpu"))) is not None]
     taken = f" (pgbench took up to {100 * max(shares):.0f} % of its processors)" if shares else ""
     return [
-        f"In {len(saturated):,} of {counted(len(runs), 'run')} the load generator was at its own limit{taken}: "
-        "these figures are the least that the servers can do."
+        f"In {len(saturated):,} of {counted(len(runs), 'run')} the load generator was at its own limit"
+        f"{taken}: these figures are the least that the servers can do."
     ]

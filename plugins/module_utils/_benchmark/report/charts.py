@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -37,6 +38,8 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
 _RANGE = "Each marker is the median of the repeats, its upright line the lowest to the highest of them."
 _NO_CONNECT = "Without the time to connect, which is in the throughput."
 _CLIENTS = "clients"
+# Not the colours of the paths.
+_LINES = ("c6 d1", "c4 d0")
 
 
 def of_group(found: Sequence[Case], looks: Mapping[str, int], most: float | None) -> list[Html]:
@@ -114,7 +117,7 @@ def inside(document: Mapping[str, Any], looks: Mapping[str, int]) -> list[Html]:
     if len(rows) < 2:
         return []
     times = [row[0] or 0.0 for row in rows]
-    steps = [after - before for before, after in zip(times, times[1:], strict=False) if after > before]
+    steps = [after - before for before, after in pairwise(times) if after > before]
     window = Window(times[0], max(times[-1], times[0] + 1), median(steps) if steps else 1.0)
     strips = []
     for run in reading.runs(document):
@@ -138,7 +141,7 @@ def inside(document: Mapping[str, Any], looks: Mapping[str, int]) -> list[Html]:
         }
         if any(series.points for found in answers.values() for series in found):
             panel = Panel("timeseries", title, about, queries, wide=True)
-            drawn.append(chart(panel, answers, window, strips=strips))
+            drawn.append(chart(panel, answers, window, strips=strips, looks=_LINES))
     used = [path for path in looks if any(strip[2] == f"c{looks[path] % 8}" for strip in strips)]
     if drawn and used:
         names = [Curve(reading.path_name(path), looks[path], []) for path in used]

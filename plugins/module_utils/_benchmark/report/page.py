@@ -36,7 +36,8 @@ def render_html(document: Mapping[str, Any], boards_html: str = "") -> str:
         ("system", "What it was measured on", _system(document)),
         ("repeat", "How to repeat it", _repeat(document)),
     ]
-    title = f"Benchmark of {text(mapping(document.get('system')).get('target'))}: PostgreSQL with and without PgBouncer"
+    target = text(mapping(document.get("system")).get("target"))
+    title = f"Benchmark of {target}: PostgreSQL with and without PgBouncer"
     return _page(title, reading.about(document), answer.said(document), answer.caveats(document), sections)
 
 
@@ -87,7 +88,7 @@ def _page(
         element(
             "main",
             *(
-                element("section", element("h2", name), *content, id=uid, class_="board")
+                element("section", element("h2", name), *content, id=uid, class_="board part")
                 for uid, name, content in shown
             ),
         ),
@@ -99,7 +100,7 @@ def _said(words: str) -> Html:
 
 
 def _html(found: Table) -> Html:
-    return table(found.heads, found.rows, found.right)
+    return element("div", table(found.heads, found.rows, found.right), class_="rows")
 
 
 def _results(document: Mapping[str, Any]) -> list[Html]:

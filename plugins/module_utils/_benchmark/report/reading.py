@@ -106,7 +106,7 @@ def counted(count: float, what: str) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a figure as it stands in a table: three digits that count, none of those before the point cut."""
+    """Return a figure as a table has it: three digits that count, and all of those before the point."""
     found = number(value)
     return "-" if found is None else units.text(found, "short", units.Scale(1, ""))
 
@@ -137,14 +137,17 @@ def moment(value: Any) -> str:
 def ratio(value: Any) -> str:
     """Return how many times one is the other."""
     found = number(value)
-    return "-" if found is None else f"{found:.2f} ×" if found < 10 else f"{found:.1f} ×"
+    return "-" if found is None else f"{found:.2f} x" if found < 10 else f"{found:.1f} x"
 
 
 def spread(value: Any) -> Spread:
     """Return a median and its range out of ``{"median", "low", "high", "n"}``."""
     found = mapping(value)
     return Spread(
-        *(number(found.get(name)) for name in ("median", "low", "high")), int(number(found.get("n")) or 0)
+        median=number(found.get("median")),
+        low=number(found.get("low")),
+        high=number(found.get("high")),
+        count=int(number(found.get("n")) or 0),
     )
 
 
@@ -204,10 +207,12 @@ def _measured(found: Mapping[str, Any]) -> Measured:
 
 def _comparison(found: Mapping[str, Any]) -> Comparison:
     return Comparison(
-        text(found.get("path")),
-        text(found.get("against")),
-        *(number(found.get(name)) for name in ("ratio", "low", "high")),
-        text(found.get("verdict")),
+        path=text(found.get("path")),
+        against=text(found.get("against")),
+        ratio=number(found.get("ratio")),
+        low=number(found.get("low")),
+        high=number(found.get("high")),
+        verdict=text(found.get("verdict")),
     )
 
 

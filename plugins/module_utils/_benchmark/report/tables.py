@@ -89,7 +89,9 @@ def results(found: Iterable[Case]) -> Table:
                     *(plain(one.latency_ms.get(name)) for name in PERCENTILES),
                     plain(one.failed),
                     "; ".join(
-                        f"{reading.ratio(each.ratio)} {reading.path_name(each.against)}" for each in against
+                        f"{reading.ratio(each.ratio)} {reading.path_name(each.against)}"
+                        for each in against
+                        if each.ratio is not None
                     )
                     or "-",
                     "; ".join(each.verdict for each in against) or "-",
