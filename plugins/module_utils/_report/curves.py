@@ -14,8 +14,8 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.markup imp
 
 # Room at both ends of the level axis, as a share of it, so that no marker hangs over.
 _ROOM = 0.03
-# A level axis over this much, or an upright one over that much, is logarithmic.
-_DECADE, _FAR = 10.0, 30.0
+# An axis over this much is logarithmic.
+_FAR = 10.0
 # So that figures on the level axis don't touch on a phone, as a share of the axis.
 _APART = 0.11
 _SHAPES = (
@@ -73,7 +73,7 @@ def level(found: Iterable[float]) -> Axis:
     """Return the level axis for figures above 0: logarithmic where they span decades."""
     values = [value for value in found if value > 0]
     lowest, highest = min(values), max(values)
-    return Axis(lowest, highest, highest / lowest >= _DECADE, _ROOM)
+    return Axis(lowest, highest, highest / lowest >= _FAR, _ROOM)
 
 
 def upright(found: Iterable[float], unit: str) -> tuple[Axis, list[float]]:

@@ -150,9 +150,10 @@ pre {
 .dense > summary { margin-top: .5rem; color: var(--soft); font-size: .875rem; }
 .pairs .scroll table { min-width: 0; }
 .pairs td { overflow-wrap: anywhere; }
+.charts + .rows { margin-top: 1.25rem; }
 .rows td:not(:last-child) { white-space: nowrap; }
 .rows thead th { white-space: normal; vertical-align: bottom; }
-.rows td:last-child { min-width: 4rem; }
+.rows.told td:last-child { min-width: 16rem; }
 @container (max-width: 32rem) {
   .bar { grid-template-columns: 1fr auto; gap: 0 .6rem; margin-bottom: .25rem; }
   .bar svg { grid-row: 2; grid-column: 1 / -1; }
@@ -179,6 +180,7 @@ pre {
   .answer { border: 1px solid var(--rule); }
   .scroll { overflow: visible; }
   .scroll table { min-width: 0; }
+  .rows.told td:last-child { min-width: 11rem; }
   .dense table { font-size: .6rem; }
   .dense td, .dense th { padding: .1rem .4rem .1rem 0; }
   /* Paper can't open what is folded. */

@@ -171,7 +171,7 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[Html]:
                     for row in found
                 ],
             )
-            for look, name in enumerate(("a", "b"))
+            for look, name in ((4, "a"), (5, "b"))
         ]
         title = f"Transactions a second, {reading.path_name(path)}"
         if len(found) > 1 and all(point.x > 0 for point in sides[0].points):

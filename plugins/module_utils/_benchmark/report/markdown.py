@@ -13,7 +13,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report 
     reading,
     tables,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.reading import mapping, text
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.tables import Table
 
 # What could begin markup, a link or an element, wherever it stands in a line.
@@ -26,8 +25,7 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     Args:
         document: ``latest.json``, whatever of it there is.
     """
-    target = text(mapping(document.get("system")).get("target"))
-    parts = [f"# Benchmark of {escaped(target)}: PostgreSQL with and without PgBouncer"]
+    parts = [f"# {escaped(reading.title(document))}"]
     parts.append(" ".join(escaped(one) for one in answer.said(document)))
     parts += ["\n".join(f"- {escaped(one)}" for one in answer.caveats(document))]
     parts.append(escaped(reading.about(document)))

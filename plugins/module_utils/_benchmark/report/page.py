@@ -13,7 +13,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report 
     reading,
     tables,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.reading import mapping, text
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.tables import Table
 from ansible_collections.pooled.postgres.plugins.module_utils._report.markup import Html, element, joined
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import table, whole
@@ -27,18 +26,22 @@ def render_html(document: Mapping[str, Any], boards_html: str = "") -> str:
         boards_html: dashboards of the same time, as ``_report.page.board_section`` makes them.
     """
     sections = [
-        ("results", "Throughput and latency", _results(document)),
-        ("connections", "What a connection costs", _connections(document)),
-        ("beyond", "Beyond max_connections", _beyond(document)),
-        ("inside", "What happened inside", _inside(document)),
-        ("boards", "What Prometheus saw", [Html(boards_html)] if boards_html else []),
-        ("tables", "All figures", _tables(document)),
-        ("system", "What it was measured on", _system(document)),
-        ("repeat", "How to repeat it", _repeat(document)),
+        ("Throughput", "Throughput and latency", _results(document)),
+        ("Connections", "What a connection costs", _connections(document)),
+        ("Beyond max_connections", "Beyond max_connections", _beyond(document)),
+        ("Inside", "What happened inside", _inside(document)),
+        ("Prometheus", "What Prometheus saw", [Html(boards_html)] if boards_html else []),
+        ("Figures", "All figures", _tables(document)),
+        ("Measured on", "What it was measured on", _system(document)),
+        ("Repeat", "How to repeat it", _repeat(document)),
     ]
-    target = text(mapping(document.get("system")).get("target"))
-    title = f"Benchmark of {target}: PostgreSQL with and without PgBouncer"
-    return _page(title, reading.about(document), answer.said(document), answer.caveats(document), sections)
+    return _page(
+        reading.title(document),
+        reading.about(document),
+        answer.said(document),
+        answer.caveats(document),
+        sections,
+    )
 
 
 def render_comparison_html(comparison: Mapping[str, Any]) -> str:
@@ -56,10 +59,10 @@ def render_comparison_html(comparison: Mapping[str, Any]) -> str:
     differences = tables.differences(comparison)
     none = "Settings, versions and hardware were the same."
     sections = [
-        ("different", "What was different", [_html(differences) if differences.rows else _said(none)]),
-        ("results", "Throughput", drawn or [_said("The two have no run to compare.")]),
+        ("Different", "What was different", [_html(differences) if differences.rows else _said(none)]),
+        ("Throughput", "Throughput", drawn or [_said("The two have no run to compare.")]),
     ]
-    sides = " and ".join(reading.side(comparison, name) for name in ("a", "b"))
+    sides = "; ".join(reading.side(comparison, name) for name in ("a", "b"))
     return _page("Two benchmarks compared", sides, reading.sentences(comparison.get("answer")), [], sections)
 
 
@@ -84,15 +87,19 @@ def _page(
             *([element("ul", *mind, aria_label="To bear in mind")] if mind else []),
             class_="summary",
         ),
-        element("nav", *(element("a", name, href=f"#{uid}") for uid, name, _content in shown)),
+        element("nav", *(element("a", short, href=f"#{_place(short)}") for short, _name, _content in shown)),
         element(
             "main",
             *(
-                element("section", element("h2", name), *content, id=uid, class_="board part")
-                for uid, name, content in shown
+                element("section", element("h2", name), *content, id=_place(short), class_="board part")
+                for short, name, content in shown
             ),
         ),
     )
+
+
+def _place(short: str) -> str:
+    return short.lower().replace(" ", "-")
 
 
 def _said(words: str) -> Html:
@@ -100,7 +107,8 @@ def _said(words: str) -> Html:
 
 
 def _html(found: Table) -> Html:
-    return element("div", table(found.heads, found.rows, found.right), class_="rows")
+    told = found.heads[-1] in tables.TOLD
+    return element("div", table(found.heads, found.rows, found.right), class_="rows told" if told else "rows")
 
 
 def _results(document: Mapping[str, Any]) -> list[Html]:

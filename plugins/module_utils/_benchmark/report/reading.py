@@ -284,13 +284,20 @@ def sentences(value: Any) -> list[str]:
     return [text(one) for one in listed(value) if one]
 
 
+def title(document: Mapping[str, Any]) -> str:
+    """Return what the report is called."""
+    target = text(mapping(document.get("system")).get("target"))
+    return f"Benchmark{'' if target == '-' else f' of {target}'}: PostgreSQL with and without PgBouncer"
+
+
 def about(document: Mapping[str, Any]) -> str:
     """Return when and how it was measured, in a line."""
     system, plan = mapping(document.get("system")), mapping(document.get("plan"))
     parts = [moment(system.get("time"))]
     parts += [f"plan {text(plan['name'])}"] if plan.get("name") else []
     parts += [counted(len(runs(document)), "run")]
-    parts += [f"load from {text(system['load_from'])}"] if system.get("load_from") else []
+    places = text(system.get("load_from"))
+    parts += [] if set(places) <= set("-, ") else [f"load from {places}"]
     parts += [f"PostgreSQL {text(system['postgresql'])}"] if system.get("postgresql") else []
     parts += [f"PgBouncer {text(system['pgbouncer'])}"] if system.get("pgbouncer") else []
     return ", ".join(part for part in parts if part != "-")

@@ -52,6 +52,15 @@ _PLAN = {
     "paths": "Paths",
 }
 
+_WORDS = {
+    "faster": "B is faster",
+    "slower": "B is slower",
+    "only in a": "only in A",
+    "only in b": "only in B",
+}
+TOLD = ("error", "outcome")
+"""Columns of sentences; they stand last."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -63,11 +72,14 @@ class Table:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: Iterable[str]) -> Table:
-    """Return a table of figures, but for the columns of these names."""
+    """Return a table of figures, but for the columns of these names; one for errors only if there are any."""
     plain_text = set(words)
+    rows = [list(row) for row in rows]
+    if heads[-1] == "error" and all(row[-1] == "-" for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     return Table(
         heads,
-        [list(row) for row in rows],
+        rows,
         frozenset(n for n, head in enumerate(heads) if head not in plain_text),
     )
 
@@ -291,11 +303,11 @@ def compared(rows: Iterable[Mapping[str, Any]]) -> Table:
                     for cell in (plain(one.median), reading.range_of(one), str(one.count))
                 ),
                 reading.ratio(row.get("ratio")),
-                text(row.get("verdict")),
+                _WORDS.get(text(row.get("verdict")), text(row.get("verdict"))),
             ]
         )
     heads = (
         *("clients", "path", "A tps", "A range", "A repeats", "B tps", "B range", "B repeats", "B to A"),
-        "B is",
+        "verdict",
     )
-    return _table(heads, found, ("path", "B is"))
+    return _table(heads, found, ("path", "verdict"))
