@@ -59,6 +59,7 @@ def document(repeats: int = 3) -> dict[str, Any]:
             "target": "lab",
             "load_from": ["monitoring-server"],
             "load_across_network": True,
+            "same_machine": True,
             "scale": 50,
             "distribution": "Debian 13.1",
             "kernel": "6.12.48+deb13-amd64",

@@ -230,7 +230,11 @@ def frame(
         over: what lies above the picture and is not stretched with it.
     """
     heights = [element("span", text, style=f"bottom:{100 * share:.4g}%") for share, text in up]
-    moments = [element("span", text, style=f"left:{100 * share:.4g}%") for share, text in across]
+    moments = [
+        # What would hang over the edge of the page ends there.
+        element("span", text, style=f"left:{100 * share:.4g}%", class_="end" if share > 0.98 else None)
+        for share, text in across
+    ]
     grid = [
         element("line", class_="grid", x1=0, x2=WIDTH, y1=f"{y:.1f}", y2=f"{y:.1f}")
         for y in (HEIGHT * (1 - share) for share, _text in up)

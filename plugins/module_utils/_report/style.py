@@ -90,6 +90,7 @@ figure.wide { grid-column: 1 / -1; }
 .heights span { position: absolute; right: .5rem; transform: translateY(50%); white-space: nowrap; }
 .moments { grid-column: 2; }
 .moments span { position: absolute; top: .2rem; transform: translateX(-50%); white-space: nowrap; }
+.moments .end { transform: translateX(-100%); }
 .area-of-plot > svg { display: block; width: 100%; height: 100%; overflow: visible; }
 svg * { vector-effect: non-scaling-stroke; fill: none; }
 .grid { stroke: var(--grid); stroke-width: 1; }

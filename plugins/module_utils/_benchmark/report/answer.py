@@ -68,10 +68,14 @@ def _spoken_of(cases: Iterable[Case]) -> str | None:
     return next((path for path in paths if path != DIRECT), None)
 
 
-def failed(case: Case, path: str) -> bool:
-    """Return whether a path was tried in a case and gave no figure, or an error."""
-    one = case.paths.get(path)
-    return one is not None and (one.tps.median is None or one.error is not None)
+def _failed(case: Case, path: str) -> bool:
+    """Return whether a path was tried in a case and gave no figure, or an error once."""
+    return _refused(case, path) or (path in case.paths and case.paths[path].error is not None)
+
+
+def _refused(case: Case, path: str) -> bool:
+    """Return whether a path was tried in a case and never gave a figure."""
+    return path in case.paths and case.paths[path].tps.median is None
 
 
 def _rescued(document: Mapping[str, Any], cases: Iterable[Case], pooled: str) -> str:
@@ -80,12 +84,12 @@ def _rescued(document: Mapping[str, Any], cases: Iterable[Case], pooled: str) ->
     held = [
         case
         for case in cases
-        if pooled in case.paths and not failed(case, pooled) and most is not None and case.clients > most
+        if pooled in case.paths and not _failed(case, pooled) and most is not None and case.clients > most
     ]
     if not held or most is None:
         return ""
     case = max(held, key=lambda one: one.clients)
-    refused = any(one.clients <= case.clients and failed(one, DIRECT) for one in held)
+    refused = any(_refused(one, DIRECT) for one in held)
     said = f"served {case.clients:,} clients, more than max_connections ({most:,.0f})"
     return f"{said}, where direct connections failed" if refused else said
 
@@ -130,7 +134,7 @@ def _lost(who: str, found: _Found, cases: Iterable[Case], pooled: str) -> str:
         parts.append(f"in {count} no difference exceeds the spread of the repeats")
     if count := verdicts["too few runs"]:
         parts.append(f"in {count} there were too few repeats to claim anything{_seen(found)}")
-    broken = [case for case in cases if failed(case, pooled)]
+    broken = [case for case in cases if _failed(case, pooled)]
     if broken:
         case = min(broken, key=lambda one: one.clients)
         parts.append(f"it failed in {counted(len(broken), 'case')} itself ({case.name})")
@@ -190,8 +194,8 @@ def caveats(document: Mapping[str, Any]) -> list[str]:
         found.append(f"{counted(lost, 'transaction')} failed.")
     if system.get("load_across_network") is False:
         found.append("The load came from the database host itself: no network is in these figures.")
-    if system.get("target") == "lab":
-        found.append("The lab's hosts share one machine: the ratios say something, the sizes do not.")
+    if system.get("same_machine"):
+        found.append("Load and database shared one machine: the ratios say something, the figures do not.")
     if system.get("dirty"):
         found.append("The checkout had changes that its commit does not have.")
     return found

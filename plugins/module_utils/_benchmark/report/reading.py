@@ -273,7 +273,8 @@ def own_plan(document: Mapping[str, Any]) -> str | None:
     plan = mapping(document.get("plan"))
     if plan.get("name") != "custom":
         return None
-    return json.dumps({key: value for key, value in plan.items() if key != "name"}, indent=2, default=str)
+    given = {key: value for key, value in plan.items() if key != "name" and value is not None}
+    return json.dumps(given, indent=2, default=str)
 
 
 # ------------------------------------------------------------------------------------- what both forms say

@@ -34,6 +34,7 @@ _SYSTEM = {
     "memory_mb": "Memory of the database host, MB",
     "load_from": "Load from",
     "load_across_network": "Load across the network",
+    "same_machine": "Load and database on one machine",
     "load_processors": "Processors of the load generator",
     "target": "Target",
     "time": "Time",
