@@ -76,11 +76,11 @@ def level(found: Iterable[float]) -> Axis:
     return Axis(lowest, highest, highest / lowest >= _FAR, _ROOM)
 
 
-def upright(found: Iterable[float], unit: str) -> tuple[Axis, list[float]]:
-    """Return the upright axis and its ticks: from 0 on, or logarithmic where the low would be flat."""
+def upright(found: Iterable[float], unit: str, from_0: bool = False) -> tuple[Axis, list[float]]:
+    """Return the upright axis and its ticks: from 0 on, or logarithmic where that may be and has to."""
     values = [value for value in found if value > 0]
     lowest, highest = min(values, default=0.0), max(values, default=0.0)
-    if lowest and highest / lowest >= _FAR:
+    if lowest and not from_0 and highest / lowest >= _FAR:
         ticks = units.log_ticks(lowest, highest)
         return Axis(ticks[0], ticks[-1], True), ticks
     ticks = units.ticks(highest, unit)
@@ -107,6 +107,7 @@ def curves(
     about: str = "",
     reference: tuple[float, str] | None = None,
     also: Sequence[float] = (),
+    from_0: bool = False,
 ) -> Html:
     """Return a figure of curves, with a marker for each point and a cross where there is no figure.
 
@@ -118,9 +119,10 @@ def curves(
         about: what else there is to say.
         reference: a figure on the level axis to point out, with its name.
         also: further figures that the upright axis has to hold, so that two pictures have the same.
+        from_0: whether the upright axis begins at 0 in any case.
     """
     across = level(point.x for curve in found for point in curve.points)
-    axis, ticks = upright([*figures_of(found), *also], unit)
+    axis, ticks = upright([*figures_of(found), *also], unit, from_0)
     scale = None if axis.logarithmic else units.scale(ticks[-1], unit)
     layers: list[Html] = []
     above: list[Html] = []

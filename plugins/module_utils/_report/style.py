@@ -143,16 +143,18 @@ thead th { color: var(--soft); }
 .scroll td, .scroll th { padding: .3rem 1rem .3rem 0; }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 pre {
-  overflow-x: auto; padding: .7rem .8rem; background: var(--raised); border-radius: .5rem;
+  white-space: pre-wrap; overflow-wrap: anywhere; padding: .7rem .8rem;
+  background: var(--raised); border-radius: .5rem;
   font-size: .8125rem;
 }
 .dense table { font-size: .75rem; }
 .dense td, .dense th { padding-right: .7rem; }
 .dense > summary { margin-top: .5rem; color: var(--soft); font-size: .875rem; }
 .pairs .scroll table { min-width: 0; }
-.pairs td { overflow-wrap: anywhere; }
+.pairs td { overflow-wrap: break-word; }
 .charts + .rows { margin-top: 1.25rem; }
-.rows td:not(:last-child) { white-space: nowrap; }
+.rows td { white-space: nowrap; }
+.rows.told td:last-child, .pairs .rows td { white-space: normal; }
 .rows thead th { white-space: normal; vertical-align: bottom; }
 .rows.told td:last-child { min-width: 16rem; }
 @container (max-width: 32rem) {

@@ -76,15 +76,14 @@ def ticks(highest: float, unit: str, about: int = 4) -> list[float]:
 def log_ticks(lowest: float, highest: float, most: int = 7) -> list[float]:
     """Return round figures of a logarithmic axis, from one not above ``lowest`` to one not below ``highest``.
 
-    Both are above 0. Each power of ten, and between them 2 and 5, or 3, where that gives fewer than ``most``
-    steps.
+    Both are above 0. Each power of ten, and 2 and 5 or 3 times it where those are ``most`` steps or fewer.
     """
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest) + 1e-9)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
         start = max(n for n, value in enumerate(found) if value <= lowest * 1.0001)
         end = min(n for n, value in enumerate(found) if n > start and value >= highest * 0.9999)
-        if end - start < most:
+        if end - start <= most:
             break
     return found[start : end + 1]
 

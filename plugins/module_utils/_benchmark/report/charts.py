@@ -60,6 +60,7 @@ def of_group(found: Sequence[Case], looks: Mapping[str, int], most: float | None
             over=_CLIENTS,
             about=_missing(_RANGE, found),
             reference=reference,
+            from_0=True,
         )
     ]
     latencies = {name: _curves(found, looks, _latency(name)) for name in PERCENTILES}
@@ -175,7 +176,7 @@ def compared(rows: Sequence[Mapping[str, Any]]) -> list[Html]:
         ]
         title = f"Transactions a second, {reading.path_name(path)}"
         if len(found) > 1 and all(point.x > 0 for point in sides[0].points):
-            drawn.append(curves(title, sides, "ops", over=_CLIENTS, about=_RANGE))
+            drawn.append(curves(title, sides, "ops", over=_CLIENTS, about=_RANGE, from_0=True))
         else:
             cases = [
                 (

@@ -59,7 +59,11 @@ def render_comparison_html(comparison: Mapping[str, Any]) -> str:
     differences = tables.differences(comparison)
     none = "Settings, versions and hardware were the same."
     sections = [
-        ("Different", "What was different", [_html(differences) if differences.rows else _said(none)]),
+        (
+            "Different",
+            "What was different",
+            [element("div", _html(differences), class_="pairs") if differences.rows else _said(none)],
+        ),
         ("Throughput", "Throughput", drawn or [_said("The two have no run to compare.")]),
     ]
     sides = "; ".join(reading.side(comparison, name) for name in ("a", "b"))

@@ -18,16 +18,7 @@ def drawn(*found: Curve, unit: str = "ops", **more: object) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    return re.findall(
-        r'<path class="line [^"]*" d="(M[^"]*)"', text.partition("</figcaption>")[0].partition("<ul")[0]
-    )
-
-
-def markers_of(text: str) -> list[tuple[str, str, str]]:
-    """Return of each marker what it says, and where it is."""
-    return re.findall(
-        r"<title>([^<]*)</title><path[^>]*></path></svg>|style=.left:([^;]*);bottom:([^\"]*)", text
-    )
+    return re.findall(r'<path class="line [^"]*" d="(M[^"]*)"', text.partition("<ul")[0])
 
 
 @pytest.mark.parametrize(
@@ -63,6 +54,11 @@ def test_the_upright_axis_begins_at_0_unless_the_low_would_be_flat(
     axis, found = curves.upright(values, "short")
     assert found == pytest.approx(ticks)
     assert axis.logarithmic is logarithmic
+
+
+def test_an_upright_axis_can_be_held_to_0() -> None:
+    axis, ticks = curves.upright([1, 100], "short", from_0=True)
+    assert (axis.logarithmic, ticks[0], ticks[-1]) == (False, 0, 100)
 
 
 def test_a_curve_says_its_medians_and_ranges() -> None:
