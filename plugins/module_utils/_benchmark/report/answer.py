@@ -189,7 +189,7 @@ def caveats(document: Mapping[str, Any]) -> list[str]:
             f"{reading.FEWEST_REPEATS} repeats the spread is not known, and nothing is claimed."
         )
     if errors := sum(bool(run.get("error")) for run in runs):
-        found.append(f"{counted(errors, 'run')} of {len(runs):,} ended with an error; the tables say which.")
+        found.append(f"{errors:,} of {counted(len(runs), 'run')} ended with an error; the tables say which.")
     if lost := sum(reading.number(run.get("failed")) or 0 for run in runs):
         found.append(f"{counted(lost, 'transaction')} failed.")
     if system.get("load_across_network") is False:

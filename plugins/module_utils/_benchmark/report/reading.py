@@ -257,15 +257,10 @@ def command(document: Mapping[str, Any]) -> list[str]:
     name = text(plan.get("name"))
     given = "plan.json" if name == "custom" else name
     bench = ["python", "runner.py", "bench"]
-    bench += [] if system.get("target") is None else ["--target", quoted(text(system["target"]))]
-    bench += [] if given == "-" else ["--plan", quoted(given)]
-    lines = [] if not system.get("commit") else [f"git checkout {quoted(text(system['commit']))}"]
+    bench += [] if system.get("target") is None else ["--target", shlex.quote(text(system["target"]))]
+    bench += [] if given == "-" else ["--plan", shlex.quote(given)]
+    lines = [] if not system.get("commit") else [f"git checkout {shlex.quote(text(system['commit']))}"]
     return [*lines, " ".join(bench)]
-
-
-def quoted(value: str) -> str:
-    """Return a word as a shell takes it."""
-    return shlex.quote(value)
 
 
 def own_plan(document: Mapping[str, Any]) -> str | None:

@@ -147,7 +147,7 @@ def test_a_ratio_in_words(ratio: float, words: str) -> None:
         ({"system": {"dirty": True}}, "had changes"),
         ({"plan": {"repeats": 1}}, "Each run was made once"),
         ({"plan": {"repeats": 2}}, "Each run was made twice"),
-        ({"runs": [{"error": "x"}, {}]}, "1 run of 2 ended with an error"),
+        ({"runs": [{"error": "x"}, {}]}, "1 of 2 runs ended with an error"),
         ({"runs": [{"failed": 3}, {"failed": None}]}, "3 transactions failed."),
         (
             {"runs": [{"generator": {"cpu": 0.93, "saturated": True}}, {"generator": None}]},

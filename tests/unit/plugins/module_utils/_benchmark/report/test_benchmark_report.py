@@ -249,7 +249,7 @@ def test_the_page_says_first_what_matters() -> None:
     order = [
         "It pays.",
         "It costs.",
-        "12 runs of 105 ended with an error",
+        "12 of 105 runs ended with an error",
         "Transactions a second",
         "Latency, p99",
         "What a connection costs",
