@@ -276,10 +276,10 @@ def bars(title: str, cases: Sequence[tuple[str, Sequence[Bar]]], unit: str, abou
     """Return a figure with some bars for each case, and a scale of its own for each."""
     rows: list[Html] = []
     for case, found in cases:
-        points = [bar.point for bar in found]
+        points = [each.point for each in found]
         top = max((value for one in points for value in (one.y, one.high) if value is not None), default=0.0)
         rows += [element("p", case, class_="case")] if case else []
-        rows += [_bar(bar, top, unit) for bar in found]
+        rows += [_bar(each, top, unit) for each in found]
     return element(
         "figure",
         element("h4", title),
@@ -288,14 +288,16 @@ def bars(title: str, cases: Sequence[tuple[str, Sequence[Bar]]], unit: str, abou
     )
 
 
-def _bar(bar: Bar, top: float, unit: str) -> Html:
+def _bar(found: Bar, top: float, unit: str) -> Html:
     def x(value: float) -> str:
         return f"{value / top * WIDTH:.1f}" if top > 0 else "0"
 
-    point = bar.point
+    point = found.point
     drawn: list[Html] = []
     if point.y is not None:
-        drawn.append(element("rect", class_=f"strip c{bar.look % 8}", x=0, y=0, height=14, width=x(point.y)))
+        drawn.append(
+            element("rect", class_=f"strip c{found.look % 8}", x=0, y=0, height=14, width=x(point.y))
+        )
     if point.low is not None and point.high is not None and point.low != point.high:
         drawn.append(
             element(
@@ -306,7 +308,7 @@ def _bar(bar: Bar, top: float, unit: str) -> Html:
         )
     return element(
         "div",
-        element("span", bar.name, class_="name"),
+        element("span", found.name, class_="name"),
         element("svg", *drawn, viewBox=f"0 0 {WIDTH} 14", preserveAspectRatio="none", aria_hidden="true"),
         element("span", _shown(point, unit), class_="value"),
         class_="bar",

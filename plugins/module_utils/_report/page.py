@@ -76,8 +76,8 @@ def whole(title: str, *content: Html) -> str:
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name_="color-scheme", content="light dark"),
         element("title", title),
         element("style", Html(STYLE)),
     )
