@@ -24,10 +24,11 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
     override,
 )
 
-COLOURS = 8
+LOOKS = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 MOST_LINES = 8
 # Of the picture, whatever is made of it on the screen.
 WIDTH, HEIGHT = 1000, 250
+STRIP = 12
 # A limit this much above everything else would press the rest to the ground.
 FAR = 3.0
 
@@ -71,7 +72,15 @@ def lines(panel: Panel, answers: Answers) -> list[Line]:
     return found
 
 
-def chart(panel: Panel, answers: Answers, window: Window, marks: Sequence[tuple[float, float]] = ()) -> Html:
+def chart(
+    panel: Panel,
+    answers: Answers,
+    window: Window,
+    marks: Sequence[tuple[float, float]] = (),
+    *,
+    strips: Sequence[tuple[float, float, str]] = (),
+    looks: Sequence[str] = LOOKS,
+) -> Html:
     """Return a panel as a figure: its lines, what they are called, and their last, mean and highest values.
 
     Args:
@@ -79,11 +88,15 @@ def chart(panel: Panel, answers: Answers, window: Window, marks: Sequence[tuple[
         answers: what Prometheus returned.
         window: the time to show.
         marks: spans of time to point out, as pairs of their ends.
+        strips: spans of time to tell apart, each with the class of its colour; along the upper edge.
+        looks: the classes of the lines, one after the other.
     """
     found = lines(panel, answers)
     ordinary = [line for line in found if not line.is_limit]
     shown, hidden = _most_important(ordinary)
-    drawn = [Line(line.name, line.points, look=f"c{number % COLOURS}") for number, line in enumerate(shown)]
+    drawn = [
+        Line(line.name, line.points, look=looks[number % len(looks)]) for number, line in enumerate(shown)
+    ]
     limits = [Line(line.name, line.points, True, "limit") for line in found if line.is_limit]
     layers = _stacked(drawn) if panel.stacked else [(line, None) for line in drawn]
     top = max((value for line, _below in layers for _time, value in line.points), default=0.0)
@@ -99,6 +112,7 @@ def chart(panel: Panel, answers: Answers, window: Window, marks: Sequence[tuple[
         top=axis[-1],
         window=window,
         marks=marks,
+        strips=strips,
     )
     return element(
         "figure",
@@ -138,6 +152,7 @@ def _picture(
     top: float,
     window: Window,
     marks: Sequence[tuple[float, float]],
+    strips: Sequence[tuple[float, float, str]],
 ) -> Html:
     def x(time: float) -> float:
         return min(max((time - window.start) / (window.end - window.start), 0.0), 1.0) * WIDTH
@@ -157,17 +172,12 @@ def _picture(
         # A point that stands alone is a dot.
         return "".join(f"M{'L'.join(part)}{'h.1' if len(part) == 1 else ''}" for part in parts)
 
-    drawn = [
-        element(
-            "rect",
-            class_="mark",
-            x=f"{x(start):.0f}",
-            y=0,
-            width=f"{max(x(end) - x(start), 2):.0f}",
-            height=HEIGHT,
-        )
-        for start, end in marks
-    ]
+    def span(start: float, end: float, look: str, upper: int, height: int) -> Html:
+        width = f"{max(x(end) - x(start), 2):.1f}"
+        return element("rect", class_=look, x=f"{x(start):.1f}", y=upper, width=width, height=height)
+
+    drawn = [span(start, end, "mark", 0, HEIGHT) for start, end in marks]
+    drawn += [span(start, end, f"strip {look}", -STRIP, STRIP) for start, end, look in strips]
     for line, below in reversed(layers):
         if below is not None:
             around = [*line.points, *reversed(below)]
@@ -186,48 +196,63 @@ def _picture(
 
 def _plot(panel: Panel, picture: Html, axis: Sequence[float], window: Window, words: str) -> Html:
     scale = units.scale(axis[-1], panel.unit)
-    heights = [
-        element(
-            "span",
-            units.text(value, panel.unit, scale) if value else "0",
-            style=f"bottom:{100 * value / axis[-1]:.4g}%",
-        )
-        for value in axis
-    ]
-    grid = [
-        element(
-            "line",
-            class_="grid",
-            x1=0,
-            x2=WIDTH,
-            y1=f"{HEIGHT * (1 - value / axis[-1]):.1f}",
-            y2=f"{HEIGHT * (1 - value / axis[-1]):.1f}",
-        )
-        for value in axis
-    ]
     length = window.end - window.start
     form = "%H:%M:%S" if length < 300 else "%H:%M" if length <= 86400 else "%d.%m. %H:%M"
+    return frame(
+        panel.title,
+        words,
+        picture,
+        up=[(value / axis[-1], units.text(value, panel.unit, scale) if value else "0") for value in axis],
+        across=[
+            ((time - window.start) / length, f"{datetime.fromtimestamp(time, UTC):{form}}")
+            for time in units.times(window.start, window.end)
+        ],
+    )
+
+
+def frame(
+    title: str,
+    words: str,
+    picture: Html,
+    *,
+    up: Sequence[tuple[float, str]],
+    across: Sequence[tuple[float, str]],
+    over: Sequence[Html] = (),
+) -> Html:
+    """Return a picture with its axes.
+
+    Args:
+        title: what a screen reader calls the picture.
+        words: what it says about it.
+        picture: what is in it, on ``WIDTH`` by ``HEIGHT``.
+        up: where on the upright axis, as a share of it, what is written; each has a line across.
+        across: the same of the level axis.
+        over: what lies above the picture and is not stretched with it.
+    """
+    heights = [element("span", text, style=f"bottom:{100 * share:.4g}%") for share, text in up]
     moments = [
-        element(
-            "span",
-            f"{datetime.fromtimestamp(time, UTC):{form}}",
-            style=f"left:{100 * (time - window.start) / length:.4g}%",
-        )
-        for time in units.times(window.start, window.end)
+        # What would hang over the edge of the page ends there.
+        element("span", text, style=f"left:{100 * share:.4g}%", class_="end" if share > 0.98 else None)
+        for share, text in across
+    ]
+    grid = [
+        element("line", class_="grid", x1=0, x2=WIDTH, y1=f"{y:.1f}", y2=f"{y:.1f}")
+        for y in (HEIGHT * (1 - share) for share, _text in up)
     ]
     svg = element(
         "svg",
+        element("title", title),
+        element("desc", words),
         *grid,
         picture,
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         preserveAspectRatio="none",
         role="img",
-        aria_label=words,
     )
     return element(
         "div",
         element("div", *heights, class_="heights", aria_hidden="true"),
-        element("div", svg, class_="area-of-plot"),
+        element("div", svg, *over, class_="area-of-plot"),
         element("div", *moments, class_="moments", aria_hidden="true"),
         class_="plot",
     )
@@ -238,7 +263,7 @@ def _in_words(panel: Panel, found: Sequence[Line]) -> str:
         f"{line.name} now {units.text(line.last, panel.unit)}, at most {units.text(line.highest, panel.unit)}"
         for line in found
     )
-    return f"{panel.title}: {'; '.join(said)}"
+    return "; ".join(said)
 
 
 def _legend(panel: Panel, found: Sequence[Line], above: Sequence[Line], hidden: Sequence[Line]) -> Html:

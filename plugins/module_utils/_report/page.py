@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -62,6 +62,17 @@ def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findin
         window: the time that the charts are about; figures and tables are of its end.
     """
     sections = [board_section(board, answers, window) for board in boards]
+    return whole(
+        title,
+        element("header", element("h1", title), element("p", _of_window(window), class_="when")),
+        summary(boards, answers, findings),
+        element("nav", *(element("a", _short(board), href=f"#{board.uid}") for board in boards)),
+        element("main", *sections),
+    )
+
+
+def whole(title: str, *content: Html) -> str:
+    """Return a page that brings its style, and loads nothing."""
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -70,14 +81,7 @@ def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findin
         element("title", title),
         element("style", Html(STYLE)),
     )
-    body = element(
-        "body",
-        element("header", element("h1", title), element("p", _of_window(window), class_="when")),
-        summary(boards, answers, findings),
-        element("nav", *(element("a", _short(board), href=f"#{board.uid}") for board in boards)),
-        element("main", *sections),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return f"<!doctype html>\n{element('html', head, element('body', *content), lang='en')}\n"
 
 
 def _of_window(window: Window) -> str:
@@ -191,9 +195,7 @@ def _targets(targets: Iterable[Mapping[str, Any]]) -> Html:
         )
         for target in targets
     ]
-    return _table(
-        ("Host", "Job", "Address", "State"), [[(cell, False) for cell in row] for row in sorted(rows)]
-    )
+    return table(("Host", "Job", "Address", "State"), sorted(rows))
 
 
 # -------------------------------------------------------------------------------------------- a dashboard
@@ -282,31 +284,31 @@ def _tabular(panel: Panel, answers: Answers) -> Html:
     body = []
     for labels, figures_ in ordered:
         known = dict(labels)
-        cells = [(known.get(name, ""), False) for name in names if name not in values]
+        cells = [known.get(name, "") for name in names if name not in values]
         for name in values:
             unit = str(override(panel, names[name]).get("unit", panel.unit))
-            cells.append((units.text(figures_.get(name, math.nan), unit), True))
+            cells.append(units.text(figures_.get(name, math.nan), unit))
         body.append(cells)
     return element(
         "figure",
         element("h4", panel.title),
-        _table([*names.values()], body, len(values)),
+        table([*names.values()], body, range(len(names) - len(values), len(names))),
         element("figcaption", panel.description),
         class_="wide",
     )
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[tuple[str, bool]]], figures_: int = 0) -> Html:
-    """Return a table of cells, each with whether it is a figure; that many columns at the end are."""
-    plain = len(heads) - figures_
-    head = [
-        element("th", text, scope="col", class_="figure" if number >= plain else None)
-        for number, text in enumerate(heads)
-    ]
-    body = [
-        element("tr", *(element("td", text, class_="figure" if right else None) for text, right in row))
-        for row in rows
-    ]
-    inner = element("table", element("thead", element("tr", *head)), element("tbody", *body))
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Container[int] = ()) -> Html:
+    """Return a table; the columns of those numbers are figures, and stand to the right."""
+
+    def cells(name: str, found: Sequence[str], **attributes: str) -> Iterable[Html]:
+        return (
+            element(name, text, class_="figure" if number in right else None, **attributes)
+            for number, text in enumerate(found)
+        )
+
+    head = element("tr", *cells("th", heads, scope="col"))
+    body = (element("tr", *cells("td", row)) for row in rows)
+    inner = element("table", element("thead", head), element("tbody", *body))
     # A narrow screen scrolls the table, not the page.
     return element("div", inner, class_="scroll", tabindex="0")

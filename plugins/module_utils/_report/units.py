@@ -22,6 +22,7 @@ UNITS = {
     "short": _COUNTS,
     "ops": tuple(Scale(factor, f"{suffix}/s") for factor, suffix in _COUNTS),
     "percentunit": (Scale(0.01, " %"),),
+    "ms": (Scale(1e-3, " µs"), Scale(1, " ms"), Scale(1e3, " s")),
     "s": (
         Scale(1e-6, " µs"),
         Scale(1e-3, " ms"),
@@ -70,6 +71,21 @@ def ticks(highest: float, unit: str, about: int = 4) -> list[float]:
     step = next(nice for nice in (1, 2, 2.5, 5, 10) if nice * power >= rough * 0.999) * power * factor
     count = math.ceil(highest / step - 1e-9)
     return [step * number for number in range(count + 1)]
+
+
+def log_ticks(lowest: float, highest: float, most: int = 7) -> list[float]:
+    """Return round figures of a logarithmic axis, from one not above ``lowest`` to one not below ``highest``.
+
+    Both are above 0. Each power of ten, and 2 and 5 or 3 times it where those are ``most`` steps or fewer.
+    """
+    first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest) + 1e-9)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        found = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        start = max(n for n, value in enumerate(found) if value <= lowest * 1.0001)
+        end = min(n for n, value in enumerate(found) if n > start and value >= highest * 0.9999)
+        if end - start <= most:
+            break
+    return found[start : end + 1]
 
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400

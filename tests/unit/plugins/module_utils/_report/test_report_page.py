@@ -193,7 +193,8 @@ def test_a_line_goes_from_edge_to_edge_and_says_its_figures() -> None:
     (path,) = lines_of(text)
     assert path.startswith("M0 250.0L")
     assert path.endswith("L1000 0.0")
-    assert 'aria-label="Lines: db now 1 s, at most 1 s"' in text
+    # What a screen reader says.
+    assert "<title>Lines</title><desc>db now 1 s, at most 1 s</desc>" in text
     assert words(text).strip().endswith("db 1 s 500 ms 1 s Why.")
 
 

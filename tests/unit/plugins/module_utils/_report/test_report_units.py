@@ -30,6 +30,9 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report import uni
         (0, "s", "0 s"),
         (0.00035, "s", "350 µs"),
         (0.0125, "s", "12.5 ms"),
+        (0.31, "ms", "310 µs"),
+        (14.2, "ms", "14.2 ms"),
+        (1154, "ms", "1.15 s"),
         (59, "s", "59 s"),
         (90, "s", "1.5 min"),
         (7200, "s", "2 h"),
@@ -84,3 +87,18 @@ def test_an_axis_reaches_its_highest_value_in_few_steps(highest: float, unit: st
 )
 def test_times(start: float, end: float, expected: list[float]) -> None:
     assert units.times(start, end) == expected
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "expected"),
+    [
+        (0.2, 6, [0.2, 0.5, 1, 2, 5, 10]),
+        (1, 100, [1, 2, 5, 10, 20, 50, 100]),
+        (0.2, 300, [0.1, 0.3, 1, 3, 10, 30, 100, 300]),
+        (0.202, 2582, [0.1, 1, 10, 100, 1000, 10000]),
+        # One figure lies between two ticks, too.
+        (5, 5, [5, 10]),
+    ],
+)
+def test_log_ticks(lowest: float, highest: float, expected: list[float]) -> None:
+    assert units.log_ticks(lowest, highest) == pytest.approx(expected)
