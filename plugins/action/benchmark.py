@@ -29,6 +29,7 @@ _SPEC: dict[str, Any] = {
     "login_password": {"type": "str", "no_log": True},
     "login_db": {"type": "str"},
     "samples": {"type": "raw"},
+    "complete": {"type": "bool", "default": True},
 }
 _REQUIRED_IF = [
     ("action", "plan", ("plan", "load_hosts", "database_host", "max_connections")),
@@ -71,9 +72,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             plan = {**plan, "paths": params["paths"]}
         plan.setdefault("from", params["load_hosts"])
         database = params["database_host"]
-        plans.check_paths(
-            plan, hosts=[*params["load_hosts"], database], database=database, tls=params["tls"]
-        )
+        plans.check_paths(plan, hosts=[*params["load_hosts"], database], database=database, tls=params["tls"])
         schedule = plans.schedule(plan, params["max_connections"])
         return {
             "changed": False,
@@ -133,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return "; ".join([*filter(None, parts), f"{_duration(left)} left"])
 
     def _finish(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        document = api.finish(Path(params["directory"]), params["samples"] or [], complete=True)
+        document = api.finish(Path(params["directory"]), params["samples"] or [], complete=params["complete"])
         if document is None:
             return {"failed": True, "msg": "Failed to make a result: no run has left anything"}
         return {"changed": True, "table": results.table(document)}

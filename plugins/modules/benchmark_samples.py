@@ -9,8 +9,8 @@ short_description: Samples what PgBouncer and PostgreSQL do during a benchmark
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Looks at the consoles of all PgBouncer processes of the host and at the processor time of PgBouncer and PostgreSQL, once
-    a second, in a process of its own that outlives the task.
+  - Looks at the consoles of all PgBouncer processes of the host and at the processor time of PgBouncer and
+    PostgreSQL, once a second, in a process of its own that outlives the task.
   - It keeps what it saw in memory, hands it over when it is stopped, and ends by itself after O(seconds).
   - Run it as the account that PgBouncer runs under, which needs no password for the console.
 extends_documentation_fragment: [pooled.postgres.attributes]
@@ -67,9 +67,10 @@ EXAMPLES = r"""
 RETURN = r"""
 rows:
   description:
-    - What was seen, a list for each look - seconds since 1970; clients active, clients waiting, servers active, servers idle;
-      microseconds that clients ever waited, transactions ever; seconds of processor that PgBouncer and PostgreSQL ever
-      took; kilobytes of PgBouncer's memory. What could not be seen is null.
+    - What was seen, a list for each look - seconds since 1970; clients active, clients waiting, servers
+      active, servers idle;
+      microseconds that clients ever waited, transactions ever; seconds of processor that PgBouncer and
+      PostgreSQL ever took; kilobytes of PgBouncer's memory. What could not be seen is null.
   returned: when O(state=stopped)
   type: list
   elements: list

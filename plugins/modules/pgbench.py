@@ -22,8 +22,8 @@ options:
       - V(initialise) creates and fills the four tables if one of them or of their primary keys is missing, or
         if they were filled for another O(scale). Their content is lost then.
       - V(run) runs a benchmark.
-      - V(check) fails where the host has no pgbench, no file descriptors for so many O(clients), or no room for
-        O(log_bytes). It logs in nowhere.
+      - V(check) fails where the host has no pgbench, no file descriptors for so many O(clients), or no room
+        for O(log_bytes). It logs in nowhere.
     type: str
     choices: [check, initialise, run]
     required: true
@@ -463,8 +463,8 @@ stdout:
   sample: "pgbench (17.11 (Debian 17.11-0+deb13u1))\ntransaction type: <builtin: TPC-B (sort of)>\n"
 measured:
   description:
-    - C(start) and C(end) of pgbench by the host's clock, in seconds since 1970, the C(cpu_seconds) that it took, null if
-      it was killed, and the number of C(processors) of the host.
+    - C(start) and C(end) of pgbench by the host's clock, in seconds since 1970, the C(cpu_seconds) that it
+      took, null if it was killed, and the number of C(processors) of the host.
   returned: when O(action=run) and not in check mode
   type: dict
   sample: {start: 1795410000.1, end: 1795410005.3, cpu_seconds: 2.7, processors: 2}

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What is kept of a benchmark on the controller, below ``.state/<target>/benchmark``.
 
-``current/`` holds what runs have left so far, each as soon as it has ended. From that the document is made, at the end
-or when a benchmark was broken off. Nothing in here is secret; it is its owner's nevertheless.
+``current/`` holds what runs have left so far, each as soon as it has ended. From that the document is made,
+at the end or when a benchmark was broken off. Nothing in here is secret; it is its owner's nevertheless.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import compare, plans, results, samples
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (
+    compare,
+    plans,
+    results,
+    samples,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import (
     BenchmarkError,
     PlanError,
@@ -30,7 +35,7 @@ _POLL_SECONDS = 0.02
 
 
 def read_plan(given: str) -> plans.Plan:
-    """Return a built-in plan by its name, or a custom one by the path of its file, with its scripts' contents.
+    """Return a built-in plan by its name, or a custom one by its file, with the contents of its scripts.
 
     Raises PlanError.
     """
@@ -50,8 +55,8 @@ def read_plan(given: str) -> plans.Plan:
             contents[name] = (path.parent / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(
-                f"Failed to read the script {name} of the plan {path}: {getattr(error, 'strerror', error)}; give one of"
-                " pgbench's own (tpcb-like, simple-update, select-only) or a file beside the plan"
+                f"Failed to read the script {name} of the plan {path}: {getattr(error, 'strerror', error)};"
+                " give one of pgbench's own (tpcb-like, simple-update, select-only) or a file beside the plan"
             ) from error
     cases = [
         {**case, "content": contents[case["script"]]} if case["script"] in contents else case
@@ -77,8 +82,9 @@ def _commit(root: Path) -> tuple[str | None, bool]:
     """Return what is checked out, and whether it was changed; None where it is no checkout."""
     found = []
     for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
+        command = ["git", "-C", str(root), *arguments]
         try:
-            git = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True)
+            git = subprocess.run(command, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError):
             return None, False
         found.append(git.stdout.strip())
@@ -91,7 +97,9 @@ def keep(directory: Path, artefact: Mapping[str, Any]) -> None:
     try:
         _write(path, json.dumps(artefact))
     except OSError as error:
-        raise BenchmarkError(f"Failed to keep the run in {path}: {error.strerror}. Make room there") from error
+        raise BenchmarkError(
+            f"Failed to keep the run in {path}: {error.strerror}. Make room there"
+        ) from error
 
 
 def seconds_left(directory: Path, schedule: Sequence[Mapping[str, Any]], done: int) -> float:
@@ -163,7 +171,8 @@ def _write_raw(folder: Path, artefacts: Sequence[Mapping[str, Any]]) -> None:
     for number, parts in by_number.items():
         # With several load hosts, each one's part has its name above it.
         texts = [
-            (f"# {part['host']}\n" if len(parts) > 1 else "") + (part.get("stdout") or part.get("error") or "")
+            (f"# {part['host']}\n" if len(parts) > 1 else "")
+            + (part.get("stdout") or part.get("error") or "")
             for part in parts
         ]
         _write(folder / f"{number:04}.txt", "".join(texts))

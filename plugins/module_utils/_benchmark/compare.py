@@ -21,7 +21,9 @@ def check(document: object, where: str) -> dict[str, Any]:
         ResultError: it is none of ours, of another version, or without a result.
     """
     if not isinstance(document, dict) or "schema" not in document:
-        raise ResultError(f"Failed to compare {where}: it is no result of `runner.py bench`; give its latest.json")
+        raise ResultError(
+            f"Failed to compare {where}: it is no result of `runner.py bench`; give its latest.json"
+        )
     if document["schema"] != results.SCHEMA or not {"summary", "system", "plan"} <= document.keys():
         raise ResultError(
             f"Failed to compare {where}: it was written by another version; measure again with this one"
@@ -113,7 +115,11 @@ def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(rows: list[dict[str, Any]]) -> list[str]:
-    both = [row for row in rows if row["verdict"] in (statistics.FASTER, statistics.SLOWER, statistics.NO_DIFFERENCE)]
+    both = [
+        row
+        for row in rows
+        if row["verdict"] in (statistics.FASTER, statistics.SLOWER, statistics.NO_DIFFERENCE)
+    ]
     if not both:
         return ["Nothing can be said: no case was measured often enough in both."]
     found = []
@@ -131,7 +137,8 @@ def _answer(rows: list[dict[str, Any]]) -> list[str]:
 def table(comparison: Mapping[str, Any]) -> list[str]:
     """Return a comparison as lines of text."""
     lines = [
-        f"{side}: {about['plan']} on {about['target']}, {about['time']}, commit {(about['commit'] or 'unknown')[:12]}"
+        f"{side}: {about['plan']} on {about['target']}, {about['time']},"
+        f" commit {(about['commit'] or 'unknown')[:12]}"
         for side, about in ((side, comparison[side]) for side in ("a", "b"))
     ]
     lines += ["", *comparison["answer"], ""]

@@ -143,7 +143,13 @@ _CASE_KEYS: dict[str, Callable[[object], str | None]] = {
     "transactions": _whole(1, 1_000_000_000),
     "repeats": _whole(1, 100),
 }
-_DEFAULTS: Plan = {"seconds": 5, "repeats": 3, "scale": 50, "warmup_seconds": 2, "paths": ["direct", "pooled"]}
+_DEFAULTS: Plan = {
+    "seconds": 5,
+    "repeats": 3,
+    "scale": 50,
+    "warmup_seconds": 2,
+    "paths": ["direct", "pooled"],
+}
 
 
 def builtin(name: str) -> Plan:
@@ -191,7 +197,9 @@ def _problems(
         if key not in known:
             near = get_close_matches(str(key), known, 1)
             hint = f"did you mean `{near[0]}`" if near else f"known are {', '.join(known)}"
-            problems.append(f"{label}unknown key `{key}`, {hint}?" if near else f"{label}unknown key `{key}`, {hint}")
+            problems.append(
+                f"{label}unknown key `{key}`, {hint}?" if near else f"{label}unknown key `{key}`, {hint}"
+            )
         elif wrong := known[key](value):
             problems.append(f"{label}`{key}` {wrong}")
     return problems
@@ -231,8 +239,8 @@ def check_paths(plan: Plan, *, hosts: Sequence[str], database: str, tls: bool) -
 def cases(plan: Plan, max_connections: int) -> list[dict[str, Any]]:
     """Return the plan's cases complete, one for each number of clients.
 
-    Each has ``script``, ``content``, ``variables``, ``clients``, ``jobs`` (None: as many as fit the load host),
-    ``mode``, ``protocol``, ``seconds``, ``transactions`` and ``repeats``.
+    Each has ``script``, ``content``, ``variables``, ``clients``, ``jobs`` (None: as many as fit the load
+    host), ``mode``, ``protocol``, ``seconds``, ``transactions`` and ``repeats``.
     """
     found = []
     for case in plan["cases"]:
@@ -248,7 +256,9 @@ def cases(plan: Plan, max_connections: int) -> list[dict[str, Any]]:
             **case,
         }
         complete["seconds"] = (
-            None if complete["transactions"] else case.get("seconds") or plan["seconds"] or _DEFAULTS["seconds"]
+            None
+            if complete["transactions"]
+            else case.get("seconds") or plan["seconds"] or _DEFAULTS["seconds"]
         )
         for number in numbers:
             clients = max_connections + _BEYOND if number == "beyond" else number
@@ -261,8 +271,8 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
 
     A case's repeats take the paths in turns, each turn in the reverse order of the one before, so that what
     changes steadily with time changes no path more than another. A script is warmed up once, before its first
-    case and on the last path: that fills the server's memory, which all paths share, and opens the pooler's server
-    connections; a direct client opens its own in each run. Warm-ups have the repeat 0.
+    case and on the last path: that fills the server's memory, which all paths share, and opens the pooler's
+    server connections; a direct client opens its own in each run. Warm-ups have the repeat 0.
     """
     items: list[Item] = []
     warm: set[str] = set()
@@ -318,8 +328,8 @@ def share(clients: int, hosts: int, number: int) -> int:
 def jobs(item: Mapping[str, Any], clients: int, processors: int) -> int:
     """Return how many threads pgbench gets for so many clients.
 
-    Where they stay connected, one for each processor. Where they reconnect, one for each client: a thread opens its
-    clients' connections one after the other.
+    Where they stay connected, one for each processor. Where they reconnect, one for each client: a thread
+    opens its clients' connections one after the other.
     """
     wanted = item["jobs"] or (min(clients, 500) if item["mode"] == "reconnect" else processors)
     return int(min(wanted, clients))

@@ -8,16 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans, samples, statistics
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model import LATENCY_FIGURES, latency_figures
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model import (
+    LATENCY_FIGURES,
+    latency_figures,
+)
 
 Document = dict[str, Any]
 
 SCHEMA = 1
 """Version of the form of ``latest.json``."""
 
-# From here on pgbench has no processor left to be quicker with: of its host's, or of those that its threads can use.
+# From here on pgbench has no processor left to be quicker with: of its host's, or of those that its threads
+# can use.
 _SATURATED_HOST = 0.85
 _SATURATED_THREADS = 0.95
+# What a host does by itself is less.
+_BUSY = 0.15
 # Less than any client takes: PgBouncer had the memory already, for it gives none back.
 _LEAST_KB_PER_CLIENT = 1.0
 _CASE = ("script", "mode", "protocol", "clients")
@@ -34,8 +40,8 @@ def document(
 
     Args:
         begun: ``plan``, ``schedule`` (plans.schedule) and ``system``.
-        artefacts: what each run left on each load host: ``number`` of its item, ``host``, ``clients``, ``jobs``, and
-            either ``error`` or the results of the module pgbench.
+        artefacts: what each run left on each load host: ``number`` of its item, ``host``, ``clients``,
+            ``jobs``, and either ``error`` or the results of the module pgbench.
         rows: samples.
         complete: whether the whole plan was carried out.
     """
@@ -69,7 +75,8 @@ def run(
 ) -> dict[str, Any]:
     """Return a row of ``runs``, from what each load host did of it.
 
-    What they did is added up; latencies are those of all transactions together, which are known to three digits.
+    What they did is added up; latencies are those of all transactions together, which are known to three
+    digits.
     """
     done = [artefact for artefact in artefacts if "run" in artefact]
     figures = [artefact["run"] for artefact in done]
@@ -104,7 +111,7 @@ def run(
 
 
 def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return which share of the load hosts' processors pgbench took, and whether that was all that it could."""
+    """Return which share of the load hosts' processors pgbench took, and whether it was at its limit."""
     used = [(one, one["measured"]) for one in done if one["measured"]["cpu_seconds"] is not None]
     room = sum((span["end"] - span["start"]) * span["processors"] for _, span in used)
     if not room:
@@ -209,7 +216,9 @@ def answer(made: Mapping[str, Any], wanted: int) -> list[str]:
     if served:
         most = max(row["clients"] for row in served)
         good.append(f"serves {most:,} clients, which PostgreSQL refuses directly")
-    sentences = [f"PgBouncer {'; it '.join(good)}." if good else "PgBouncer gains nothing here."] if pairs else []
+    sentences = (
+        [f"PgBouncer {'; it '.join(good)}." if good else "PgBouncer gains nothing here."] if pairs else []
+    )
     rest = [f"is slower with {_listed(losses)}"] if losses else []
     rest += [f"makes no difference with {_listed(same)}"] if same else []
     if rest:
@@ -228,13 +237,18 @@ def _listed(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str
 def _cautions(made: Mapping[str, Any], wanted: int) -> list[str]:
     runs = made["runs"]
     found = []
+    busy = max(value or 0 for value in (0, *(made["system"].get("background") or {}).values()))
+    if busy > _BUSY:
+        found.append(
+            f"{busy:.0%} of the processors were busy before the first run: measure again on a quiet machine."
+        )
     if not made["complete"]:
         found.append(f"It was broken off: {len(runs)} of {wanted} runs were made.")
     saturated = sum(1 for one in runs if one["generator"] and one["generator"]["saturated"])
     if saturated:
         found.append(
-            f"In {saturated} of {len(runs)} runs pgbench itself was at the limit of its processors: there it was"
-            " measured, and not the server."
+            f"In {saturated} of {len(runs)} runs pgbench itself was at the limit of its processors: there it"
+            " was measured, and not the server."
         )
     if made["system"].get("same_machine"):
         found.append("Load and database shared one machine's processors: trust the ratios, not the figures.")

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks at PgBouncer and PostgreSQL once a second, in a process of its own, until somebody asks for what it saw.
+"""Looks at PgBouncer and PostgreSQL once a second, in a process of its own, until it is asked for that.
 
-It listens on an abstract Unix socket: whoever connects as the same account gets all rows as JSON, and it ends. It
-leaves no file behind, and ends by itself when its time is over.
+It listens on an abstract Unix socket: whoever connects as the same account gets all rows as JSON, and it
+ends. It leaves no file behind, and ends by itself when its time is over.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors 
 
 _ADDRESS = "\0pooled.postgres.benchmark_samples"
 _ANSWER_SECONDS = 10
+_ALWAYS = (
+    "default_pool_size",
+    "max_client_conn",
+    "max_db_connections",
+    "pool_mode",
+    "max_prepared_statements",
+)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -65,10 +72,11 @@ class Poolers:
 def look(poolers: Poolers) -> list[Any]:
     """Return a row."""
     processes = {}
-    for folder in os.listdir("/proc"):
-        if folder.isdigit():
-            with suppress(OSError), open(f"/proc/{folder}/stat", encoding="utf-8", errors="replace") as file:
-                processes[int(folder)] = samples.process(file.read())
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            processes[int(path.parent.name)] = samples.process(
+                path.read_text(encoding="utf-8", errors="replace")
+            )
     ours: list[Any] = [None] * 6
     cpu = memory = None
     with suppress(ConsoleError, OSError):
@@ -80,16 +88,15 @@ def look(poolers: Poolers) -> list[Any]:
 
 
 def _memory(pid: int) -> int:
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        found = re.search(r"VmRSS:\s+(\d+)", file.read())
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
     return int(found[1]) if found else 0
 
 
 def start(directory: str, port: int, seconds: int, interval: float) -> dict[str, Any]:
-    """Begin, in place of one that is still at it; return ``version``, ``settings`` and ``processes`` of PgBouncer.
+    """Begin, in place of one still at it; return ``version``, ``settings`` and ``processes`` of PgBouncer.
 
-    They are those that differ from their defaults; where PgBouncer can't be asked, ``problem`` says why. Raises
-    SamplesError.
+    Settings are those that differ from their defaults, and what pools depend on; where PgBouncer can't be
+    asked, ``problem`` says why. Raises SamplesError.
     """
     stop()
     found: dict[str, Any] = {"version": None, "settings": {}, "processes": 0, "problem": None}
@@ -97,7 +104,9 @@ def start(directory: str, port: int, seconds: int, interval: float) -> dict[str,
         poolers = Poolers(directory, port)
         found["version"] = str(poolers.run("SHOW VERSION")[0]["version"]).rpartition(" ")[2]
         found["settings"] = {
-            row["key"]: row["value"] for row in poolers.run("SHOW CONFIG") if row["value"] != row.get("default")
+            row["key"]: row["value"]
+            for row in poolers.run("SHOW CONFIG")
+            if row["value"] != row.get("default") or row["key"] in _ALWAYS
         }
         found["processes"] = len(poolers.processes())
     except ConsoleError as error:
@@ -108,7 +117,7 @@ def start(directory: str, port: int, seconds: int, interval: float) -> dict[str,
         listener.listen()
     except OSError as error:
         raise SamplesError(
-            f"Failed to start sampling: {error.strerror}. Another account's sampling is in the way, until it ends"
+            f"Failed to start sampling: {error.strerror}. Another account's sampling is still at it"
         ) from error
     if not os.fork():
         _detached(lambda: _sample(listener, Poolers(directory, port), seconds, interval))

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the pooler and the server did while runs went on: rows of counters, and what they say of a run. Pure."""
+"""What the pooler and the server did while runs went on: rows of counters, and what they mean. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 COLUMNS = (
@@ -27,7 +28,7 @@ _COLUMN = {name: index for index, name in enumerate(COLUMNS)}
 
 
 class Process(NamedTuple):
-    """A process as /proc/PID/stat has it: its parent, name and ticks of processor, its own and its dead children's."""
+    """A process by /proc/PID/stat: parent, name, ticks of processor, its own and its dead children's."""
 
     parent: int
     name: str
@@ -53,17 +54,19 @@ def server_ticks(processes: Mapping[int, Process]) -> int:
     What a backend took is its own while it lives, and its parent's from when it has ended.
     """
     postgres = {pid: one for pid, one in processes.items() if one.name == "postgres"}
-    return sum(
-        one.own + (0 if one.parent in postgres else one.children) for pid, one in postgres.items()
-    )
+    return sum(one.own + (0 if one.parent in postgres else one.children) for pid, one in postgres.items())
 
 
 def totals(pools: Iterable[Mapping[str, Any]], stats: Iterable[Mapping[str, Any]]) -> list[int]:
-    """Return the columns from ``clients_active`` to ``transactions`` of SHOW POOLS and SHOW STATS of all processes."""
+    """Return the columns ``clients_active`` to ``transactions`` from SHOW POOLS and SHOW STATS."""
     counted = [row for row in pools if row["database"] != "pgbouncer"]
-    summed = [sum(int(row[name]) for row in counted) for name in ("cl_active", "cl_waiting", "sv_active", "sv_idle")]
+    summed = [
+        sum(int(row[name]) for row in counted) for name in ("cl_active", "cl_waiting", "sv_active", "sv_idle")
+    ]
     handed = [row for row in stats if row["database"] != "pgbouncer"]
-    return summed + [sum(int(row[name]) for row in handed) for name in ("total_wait_time", "total_xact_count")]
+    return summed + [
+        sum(int(row[name]) for row in handed) for name in ("total_wait_time", "total_xact_count")
+    ]
 
 
 def during(rows: Sequence[Row], start: float, end: float) -> dict[str, Any] | None:
@@ -121,7 +124,7 @@ def series(rows: Sequence[Row]) -> list[list[Any]]:
     step = -(-len(rows) // _MOST_ROWS) or 1
     kept = rows[::step]
     found = []
-    for earlier, row in zip(kept, kept[1:], strict=False):
+    for earlier, row in pairwise(kept):
         seconds = row[0] - earlier[0]
         cores = [
             round(max(0.0, row[_COLUMN[name]] - earlier[_COLUMN[name]]) / seconds, 3)

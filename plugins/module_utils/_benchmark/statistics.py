@@ -30,9 +30,10 @@ def middle(values: Iterable[float | None]) -> float | None:
 def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Return ``ratio``, ``low``, ``high`` and ``verdict`` of one spread against another.
 
-    ``ratio`` is that of the medians, ``low`` and ``high`` what it would be if each side had its worst and the other
-    its best repeat. A claim is made only where the ranges of enough repeats do not overlap: with three on each
-    side, that happens by chance in one of ten cases (2 of the 20 orders of six equal values).
+    ``ratio`` is that of the medians, ``low`` and ``high`` what it would be if each side had its worst and
+    the other
+    its best repeat. A claim is made only where the ranges of enough repeats do not overlap: with three on
+    each side, that happens by chance in one of ten cases (2 of the 20 orders of six equal values).
     """
     if not one["n"] or not other["n"]:
         return {"ratio": None, "low": None, "high": None, "verdict": NOT_MEASURED}

@@ -116,8 +116,8 @@ def check(
 ) -> dict[str, Any]:
     """Return what the host has for runs of so many clients: ``processors``, ``busy``, ``boot_id``.
 
-    ``log_bytes`` is what the log of transactions may take in ``directory``; ``busy`` is the share of the processors
-    that is in use now. Raises PgbenchError if something is too little.
+    ``log_bytes`` is what the log of transactions may take in ``directory``; ``busy`` is the share of the
+    processors that is in use now. Raises PgbenchError if something is too little.
     """
     find_executable(executable)
     _file_limits(model.Workload(clients=clients, jobs=jobs).open_files)
@@ -125,8 +125,8 @@ def check(
     free = room.f_bavail * room.f_frsize
     if free < log_bytes:
         raise InvalidInputError(
-            f"Failed to run pgbench: its log of transactions may take {log_bytes / 1e6:,.0f} MB in {directory}, and "
-            f"{free / 1e6:,.0f} MB are free there. Make room, or run for less time"
+            f"Failed to run pgbench: its log may take {log_bytes / 1e6:,.0f} MB in {directory}, "
+            f"and {free / 1e6:,.0f} MB are free there. Make room, or run for less time"
         )
     before = _processor_times()
     time.sleep(1)
@@ -190,9 +190,10 @@ def run(
 ) -> dict[str, Any]:
     """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``,
 
-    ``measured``: ``start`` and ``end`` by this host's clock in seconds since 1970, ``cpu_seconds`` that pgbench took
-    (None if it was killed) and ``processors`` of this host; and ``latencies``, how many transactions took how many
-    microseconds, to three digits.
+    ``measured``: ``start`` and ``end`` by this host's clock in seconds since 1970, ``cpu_seconds`` that
+    pgbench took
+    (None if it was killed) and ``processors`` of this host; and ``latencies``, how many transactions took
+    how many microseconds, to three digits.
 
     A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
     ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about

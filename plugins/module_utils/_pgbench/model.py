@@ -513,6 +513,8 @@ def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str |
         return partial + explain(stderr)
     if figures["transactions"] is None:
         return "pgbench printed no figures. Check executable"
+    if figures["transactions"] == 0 and not figures["failed"]:
+        return "no transaction ended in that time. Run for longer, or look for locks"
     return None
 
 
