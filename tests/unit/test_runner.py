@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans
 from ansible_collections.pooled.postgres.plugins.module_utils._report import api as report_api
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 
@@ -49,6 +50,12 @@ VARIABLE = "s3cr3t-of-a-variable"
         ("down --target aws --yes", Request("down", "aws", yes=True, tags=[], extra_vars=[])),
         ("down --delete-data", Request("down", "lab", delete_data=True, tags=[], extra_vars=[])),
         ("report", Request("report", since=3600, tags=[], extra_vars=[])),
+        ("bench --plan tutorial", Request("bench", plan="tutorial", tags=[], extra_vars=[])),
+        ("bench --plan /my/own.yml", Request("bench", plan="/my/own.yml", tags=[], extra_vars=[])),
+        (
+            "bench --compare a.json b.json",
+            Request("bench", compare=[Path("a.json"), Path("b.json")], tags=[], extra_vars=[]),
+        ),
         ("report --since 2d --target aws", Request("report", "aws", since=172800, tags=[], extra_vars=[])),
     ],
 )
@@ -72,6 +79,9 @@ def test_parse(argv: str, expected: Request) -> None:
         (["report", "--since", "0h"], "no time such as 30m"),
         (["report", "--since=-1h"], "no time such as 30m"),
         (["up", "-e", "=1"], "NAME=VALUE"),
+        (["up", "--plan", "quick"], "--plan belongs to bench"),
+        (["report", "--compare", "a.json", "b.json"], "--compare belongs to bench"),
+        (["bench", "--compare", "a.json"], "expected 2 arguments"),
         (["up", "-e", "@/nowhere/vars.yml"], "no file /nowhere/vars.yml"),
     ],
 )
@@ -92,6 +102,15 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
     assert runner.parse(["up", "-e", "@vars.yml"]).extra_vars == [f"@{tmp_path}/vars.yml"]
 
 
+def test_file_of_a_plan_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runner.parse(["bench", "--plan", "own.yml"]).plan == f"{tmp_path}/own.yml"
+
+
+def test_plans_are_those_that_there_are() -> None:
+    assert set(runner.PLANS) == set(plans.BUILTIN)
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -108,6 +127,18 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
             ],
         ),
         (Request("bench", check=True), ["-i inventory/lab --check playbooks/benchmark.yml"]),
+        (
+            Request("bench", plan="standard"),
+            ['-i inventory/lab -e {"benchmark_plan": "standard"} playbooks/benchmark.yml'],
+        ),
+        (
+            Request("bench", plan="/my own.yml"),
+            ['-i inventory/lab -e {"benchmark_plan_file": "/my own.yml"} playbooks/benchmark.yml'],
+        ),
+        (
+            Request("bench", "aws", extra_vars=["x=1"], collect=True),
+            ["-i inventory/aws -e x=1 -e benchmark_complete=false playbooks/benchmark_results.yml"],
+        ),
         (Request("status", "aws", check=True), ["-i inventory/aws playbooks/status.yml"]),
         (Request("down", tags=["a"]), ["-i inventory/lab/hosts.yml --tags a playbooks/teardown.yml"]),
         (Request("down", "aws"), ["-i inventory/aws playbooks/teardown.yml"]),

@@ -10,7 +10,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -403,6 +403,11 @@ _WHERE = re.compile(
     r"connection to server .*? failed: |"
     r"client \d+ (?:script \d+ )?aborted(?: in command \d+ (?:query \d+|\(\w+\) of script \d+))?[:;] "
 )
+# Of a script: who failed in which of its commands, of which the first has number 0.
+_COMMAND = re.compile(
+    r"client (?P<client>\d+) (?:script \d+ )?aborted in command (?P<command>\d+) "
+    r"(?:query \d+: ERROR|\((?!SQL))"
+)
 _SERVER = re.compile(r"^.*?\b(?:ERROR|FATAL|PANIC): +")
 _CONSEQUENCE = re.compile(
     r"could not create connection for |client \d+ aborted while establishing connection|Run was aborted"
@@ -466,17 +471,29 @@ def explain(text: str) -> str:
     """Return in one line why pgbench or libpq failed, and what to do if that is known.
 
     ``text`` is the standard error of pgbench or the message of a psycopg2 exception. What is the same for
-    many clients is said once with their number; what only follows from another error is left out.
+    many clients is said once with their number, and where in a script it happened first; what only follows
+    from another error is left out.
     """
     messages = _error_messages(text) or _first_line(text)
-    reasons = [message for message in messages if not _CONSEQUENCE.match(message)]
-    causes = Counter(_SERVER.sub("", _WHERE.sub("", message)) for message in reasons or messages)
-    ranking = causes.most_common()
-    shown = [f"{cause} ({count} times)" if count > 1 else cause for cause, count in ranking[:_CAUSES_SHOWN]]
+    reasons = [message for message in messages if not _CONSEQUENCE.match(message)] or messages
+    by_cause: dict[str, list[str]] = {}
+    for message in reasons:
+        by_cause.setdefault(_SERVER.sub("", _WHERE.sub("", message)), []).append(message)
+    ranking = sorted(by_cause.items(), key=lambda cause: -len(cause[1]))
+    shown = [cause + _occurrences(found) for cause, found in ranking[:_CAUSES_SHOWN]]
     if len(ranking) > _CAUSES_SHOWN:
         shown.append(f"and {len(ranking) - _CAUSES_SHOWN} more")
-    hints = [hint for cause, count in ranking for pattern, hint in _HINTS if pattern.search(cause)]
+    hints = [hint for cause, _ in ranking for pattern, hint in _HINTS if pattern.search(cause)]
     return ". ".join(["; ".join(shown), *hints[:1]])
+
+
+def _occurrences(messages: Sequence[str]) -> str:
+    """Return in brackets how often a cause was reported, and where in the script it was first."""
+    parts = [f"{len(messages)} times"] if len(messages) > 1 else []
+    if place := _COMMAND.match(messages[0]):
+        first = "first " if len(messages) > 1 else ""
+        parts.append(f"{first}in command {int(place['command']) + 1} of the script, client {place['client']}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _error_messages(text: str) -> list[str]:

@@ -30,7 +30,7 @@ def artefact(number: int, tps: float | None = 100.0, **changes: Any) -> dict[str
             "latency_ms": LATENCY if tps else dict.fromkeys(LATENCY),
             "error": changes.get("error"),
         },
-        "details": {"retried": None, "average_connection_ms": changes.get("connect"), "pgbench_version": "17.6"},
+        "details": {"retried": None, "average_connection_ms": changes.get("connect")},
         "measured": {
             "start": 20.0 * number - 10,
             "end": 20.0 * number,
@@ -44,7 +44,8 @@ def artefact(number: int, tps: float | None = 100.0, **changes: Any) -> dict[str
 
 def begun(**changes: Any) -> dict[str, Any]:
     """Return the beginning of one case, with what differs from this of it and of the plan."""
-    of_plan = {name: changes.pop(name) for name in ("paths", "repeats", "from", "warmup_seconds") if name in changes}
+    names = ("paths", "repeats", "from", "warmup_seconds")
+    of_plan = {name: changes.pop(name) for name in names if name in changes}
     case = {"script": "select-only", "clients": 50, **changes}
     plan = {"from": ["load"], **plans.custom({"cases": [case], "warmup_seconds": 0, **of_plan}, "p")}
     return {"plan": plan, "schedule": plans.schedule(plan, 100), "system": SYSTEM}
@@ -172,7 +173,10 @@ CASE = "select-only, 50 clients"
             FEW,
             MANY,
             {"mode": "reconnect"},
-            [f"PgBouncer is 2.98 times as fast with {CASE}, reconnecting: 301 transactions a second against 101."],
+            [
+                f"PgBouncer is 2.98 times as fast with {CASE}, reconnecting:"
+                " 301 transactions a second against 101."
+            ],
         ),
         (NONE, MANY, {"clients": 150}, ["PgBouncer serves 150 clients, which PostgreSQL refuses directly."]),
         (MANY, FEW, {}, ["PgBouncer gains nothing here.", f"It is slower with {CASE} (0.34 x)."]),
