@@ -128,7 +128,7 @@ def _extra_vars(value: str) -> str:
 
 def _plan(value: str) -> str:
     # ansible-playbook runs in the checkout; the path was meant from here.
-    return value if value in PLANS else str(Path(value).expanduser().absolute())
+    return value if value in ("", *PLANS) else str(Path(value).expanduser().absolute())
 
 
 def parse(argv: Sequence[str]) -> Request:

@@ -22,7 +22,7 @@ _SPEC: dict[str, Any] = {
     "max_connections": {"type": "int"},
     "schedule": {"type": "list", "elements": "dict"},
     "system": {"type": "dict"},
-    "item": {"type": "dict"},
+    "number": {"type": "int"},
     "endpoints": {"type": "dict"},
     "processors": {"type": "int"},
     "login_user": {"type": "str"},
@@ -34,11 +34,7 @@ _SPEC: dict[str, Any] = {
 _REQUIRED_IF = [
     ("action", "plan", ("plan", "load_hosts", "database_host", "max_connections")),
     ("action", "begin", ("directory", "plan", "schedule", "system")),
-    (
-        "action",
-        "run",
-        ("directory", "plan", "schedule", "item", "endpoints", "processors", "login_user", "login_db"),
-    ),
+    ("action", "run", ("directory", "number", "endpoints", "processors", "login_user", "login_db")),
     ("action", "finish", ("directory", "samples")),
 ]
 # What is kept of a run, of all that the module returns.
@@ -86,10 +82,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         begun = {name: params[name] for name in ("plan", "schedule", "system")}
         # The checkout, as far as it is one.
         api.begin(Path(params["directory"]), begun, Path(self._loader.get_basedir()))
-        return {"changed": True, "progress": self._progress(params, 0, "")}
+        return {"changed": True, "progress": plans.progress(params["schedule"])}
 
     def _run(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        directory, item, hosts = Path(params["directory"]), params["item"], params["plan"]["from"]
+        directory = Path(params["directory"])
+        begun = api.begun(directory)
+        item, hosts = begun["schedule"][params["number"] - 1], begun["plan"]["from"]
         host = task_vars["inventory_hostname"]
         clients = plans.share(item["clients"], len(hosts), hosts.index(host))
         if not clients:
@@ -117,19 +115,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result = {"changed": True, "tps": run["tps"], "error": run["error"]}
         if host == hosts[0]:
             said = run["error"] or f"{run['tps'] or 0:,.0f} tps"
-            result["progress"] = self._progress(params, item["number"], f"last: {said}")
+            result["progress"] = plans.progress(begun["schedule"], item["number"], begun["started"], said)
         return result
-
-    def _progress(self, params: dict[str, Any], done: int, last: str) -> str:
-        """Return in a line which run begins, and what is left."""
-        schedule = params["schedule"]
-        if done == len(schedule):
-            return f"{done}/{done} runs are made; {last}"
-        item = schedule[done]
-        turn = f"{item['repeat']} of {item['repeats']}" if item["repeat"] else "warm-up"
-        left = api.seconds_left(Path(params["directory"]), schedule, done)
-        parts = [f"{item['number']}/{len(schedule)} {item['label']}, {item['path']}, {turn}", last]
-        return "; ".join([*filter(None, parts), f"{_duration(left)} left"])
 
     def _finish(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         document = api.finish(Path(params["directory"]), params["samples"] or [], complete=params["complete"])
@@ -158,8 +145,3 @@ def _arguments(params: Mapping[str, Any], item: Mapping[str, Any], clients: int,
         "on_error": "report",
     }
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -40,7 +40,7 @@ options:
   plan:
     description:
       - For O(action=plan) the name of a plan (V(quick), V(standard), V(tutorial)), or the file of one.
-      - For O(action=begin) and O(action=run) what O(action=plan) returned.
+      - For O(action=begin) what O(action=plan) returned.
     type: raw
   paths:
     description: Paths to compare, in place of the plan's own.
@@ -67,9 +67,9 @@ options:
   system:
     description: What was measured - hardware, versions, settings.
     type: dict
-  item:
-    description: The run to make, one of O(schedule).
-    type: dict
+  number:
+    description: The run to make, by its number in O(schedule).
+    type: int
   endpoints:
     description: By path, the options of M(pooled.postgres.pgbench) that say where to log in.
     type: dict
@@ -111,9 +111,7 @@ EXAMPLES = r"""
   pooled.postgres.benchmark:
     action: run
     directory: results
-    plan: "{{ planned.plan }}"
-    schedule: "{{ planned.schedule }}"
-    item: "{{ item }}"
+    number: "{{ item.number }}"
     endpoints:
       direct: {login_host: 10.0.2.10, login_port: 5432}
       pooled: {login_host: 10.0.2.10, login_port: 6432}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api as benchmark
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans
 from ansible_collections.pooled.postgres.plugins.module_utils._report import api as report_api
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
@@ -337,6 +338,76 @@ def test_bench_never_shows_older_figures(
     assert document["benchmark"] == expected
 
 
+BEGUN = {
+    "plan": {"name": "quick", "from": ["load"], "cases": []},
+    "system": {"time": "2026-11-23T05:00:00Z", "target": "lab"},
+    "schedule": plans.schedule(plans.builtin("quick"), 100),
+}
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_bench_that_is_broken_off_keeps_what_it_has_measured(
+    collected: bool, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = []
+    (state / "benchmark/current").mkdir()
+    (state / "benchmark/current/of one that was killed").touch()
+
+    def execute(request: Request, project: Project) -> tuple[dict[str, Any], int]:
+        requests.append(request.collect)
+        if not request.collect:
+            assert not (state / "benchmark/current").exists()
+            benchmark.begin(state / "benchmark", BEGUN, state)
+            left = {"number": 2, "host": "load", "clients": 50, "jobs": 2, "error": "gone"}
+            benchmark.keep(state / "benchmark", left)
+        elif collected:
+            benchmark.finish(state / "benchmark", [], complete=False)
+        return dict(DONE), 130
+
+    monkeypatch.setattr(runner, "execute", execute)
+    document, code = runner.perform(Request("bench"), Project(state.parents[1]))
+    assert code == 130
+    assert requests == [False, True]
+    assert document["benchmark"]["complete"] is False
+    assert [run["error"] for run in document["benchmark"]["runs"]] == ["gone"]
+    assert not (state / "benchmark/current").exists()
+
+
+def result_of(tmp_path: Path, name: str, tps: float) -> str:
+    spread = {"median": tps, "low": tps, "high": tps, "n": 3}
+    case = {"script": "tpcb-like", "mode": "persistent", "protocol": "simple", "clients": 50}
+    document = {
+        "schema": 1,
+        "plan": {"name": "quick"},
+        "system": {"time": "2026-11-23T05:00:00Z", "target": "lab", "commit": None},
+        "summary": [{**case, "paths": {"pooled": {"tps": spread}}}],
+    }
+    (tmp_path / name).write_text(json.dumps(document))
+    return str(tmp_path / name)
+
+
+@pytest.mark.usefixtures("never_runs")
+def test_compare_needs_nothing_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [result_of(tmp_path, "a.json", 100), result_of(tmp_path, "b.json", 200)]
+    assert runner.main(["bench", "--compare", *results], Project(tmp_path)) == 0
+    assert "b is faster than a in 1 of 1 cases" in capsys.readouterr().out
+    assert runner.main(["bench", "--json", "--compare", *results], Project(tmp_path)) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert document["comparison"]["rows"][0]["verdict"] == "faster"
+
+
+@pytest.mark.usefixtures("never_runs")
+def test_compare_refuses_what_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.json").write_text('{"schema": 1, "runs": []}')
+    arguments = ["bench", "--compare", result_of(tmp_path, "a.json", 1), str(tmp_path / "old.json")]
+    assert runner.main(arguments, Project(tmp_path)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "old.json: it was written by another version; measure again" in shown.err
+    assert shown.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("written", "error", "expected"),
     [
@@ -580,6 +651,20 @@ def test_fold_shows_debug_messages_but_no_other_results() -> None:
         event(1, "runner_on_file_diff", "--- before\r\n+++ after", host="db"),
     )
     assert said == [("message", "one\ntwo"), ("message", "three"), ("message", "--- before\n+++ after")]
+
+
+def test_fold_shows_what_a_long_task_has_got_to() -> None:
+    benchmark = {"resolved_action": "pooled.postgres.benchmark"}
+    state, said = fold(
+        event(1, "playbook_on_task_start", task="Load is run"),
+        event(1, "runner_item_on_ok", host="db", res={"progress": "2/9 next; 4 s left"}, **benchmark),
+        event(2, "runner_item_on_ok", host="web", res={"tps": 1}, **benchmark),
+        event(2, "runner_item_on_ok", host="db", res={"progress": "of another"}, resolved_action="x.y.z"),
+    )
+    assert said[-1:] == [("message", "2/9 next; 4 s left")]
+    assert state.progress == "2/9 next; 4 s left"
+    state.fold(stats(3))
+    assert state.progress == ""
 
 
 def test_fold_shows_warnings_once() -> None:

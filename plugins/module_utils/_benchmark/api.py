@@ -65,15 +65,15 @@ def read_plan(given: str) -> plans.Plan:
     return {**plan, "cases": cases}
 
 
-def begin(directory: Path, begun: Mapping[str, Any], root: Path) -> None:
-    """Make room for a benchmark: ``begun`` is what ``results.document`` takes. Raises BenchmarkError."""
+def begin(directory: Path, beginning: Mapping[str, Any], root: Path) -> None:
+    """Make room for a benchmark: ``plan``, ``schedule`` and ``system``. Raises BenchmarkError."""
     commit, dirty = _commit(root)
-    system = {**begun["system"], "commit": commit, "dirty": dirty}
+    system = {**beginning["system"], "commit": commit, "dirty": dirty}
     current = directory / "current"
     try:
         shutil.rmtree(current, ignore_errors=True)
         (current / "runs").mkdir(mode=0o700, parents=True)
-        _write(current / "begun.json", json.dumps({**begun, "system": system, "started": time.time()}))
+        _write(current / "begun.json", json.dumps({**beginning, "system": system, "started": time.time()}))
     except OSError as error:
         raise BenchmarkError(f"Failed to keep the benchmark in {current}: {error.strerror}") from error
 
@@ -102,12 +102,14 @@ def keep(directory: Path, artefact: Mapping[str, Any]) -> None:
         ) from error
 
 
-def seconds_left(directory: Path, schedule: Sequence[Mapping[str, Any]], done: int) -> float:
-    """Return what the rest of the schedule will take, by what it was expected to take, and took so far."""
-    begun = json.loads((directory / "current" / "begun.json").read_text(encoding="utf-8"))
-    behind = sum(item["expected_seconds"] for item in schedule[:done])
-    ahead = sum(item["expected_seconds"] for item in schedule[done:])
-    return float(ahead * (time.time() - begun["started"]) / behind if behind else ahead)
+def begun(directory: Path) -> dict[str, Any]:
+    """Return ``plan``, ``schedule``, ``system`` and when it ``started``. Raises BenchmarkError."""
+    path = directory / "current" / "begun.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"Failed to find the benchmark that goes on in {path}: {error}") from error
+    return found
 
 
 def meet(directory: Path, number: int, host: str, hosts: Sequence[str], seconds: float) -> list[str]:
@@ -130,15 +132,15 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
     """
     current = directory / "current"
     try:
-        begun = json.loads((current / "begun.json").read_text(encoding="utf-8"))
+        beginning = begun(directory)
         artefacts = [
             json.loads(path.read_text(encoding="utf-8")) for path in sorted((current / "runs").glob("*.json"))
         ]
     except (OSError, ValueError) as error:
         raise BenchmarkError(f"Failed to read what the runs left in {current}: {error}") from error
     versions = [one["details"]["pgbench_version"] for one in artefacts if "details" in one]
-    begun["system"]["pgbench"] = next(filter(None, versions), None)
-    document = results.document(begun, artefacts, rows, complete=complete)
+    beginning["system"]["pgbench"] = next(filter(None, versions), None)
+    document = results.document(beginning, artefacts, rows, complete=complete)
     try:
         if document["runs"]:
             _write_raw(current / "raw", artefacts)

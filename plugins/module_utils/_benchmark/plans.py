@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -318,6 +319,28 @@ def label(run: Mapping[str, Any]) -> str:
     if run["mode"] == "reconnect":
         words.append("reconnecting")
     return ", ".join(words)
+
+
+def progress(schedule: Sequence[Item], done: int = 0, started: float = 0, last: str = "") -> str:
+    """Return in a line which run begins, and how long what is left will take at the pace so far.
+
+    Args:
+        schedule: all runs.
+        done: how many of them are made.
+        started: when the first of them began, in seconds since 1970.
+        last: what came of the last.
+    """
+    if done == len(schedule):
+        return f"{done}/{done} runs are made; last: {last}"
+    item = schedule[done]
+    turn = f"{item['repeat']} of {item['repeats']}" if item["repeat"] else "warm-up"
+    behind, ahead = (
+        sum(one["expected_seconds"] for one in part) for part in (schedule[:done], schedule[done:])
+    )
+    minutes, seconds = divmod(round(ahead * (time.time() - started) / behind if behind else ahead), 60)
+    parts = [f"{done + 1}/{len(schedule)} {item['label']}, {item['path']}, {turn}"]
+    parts += [f"last: {last}"] * bool(done)
+    return "; ".join([*parts, f"{minutes} min {seconds} s left" if minutes else f"{seconds} s left"])
 
 
 def share(clients: int, hosts: int, number: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -181,3 +182,19 @@ def test_threads(mode: str, wanted: int | None, clients: int, expected: int) -> 
 def test_what_a_load_host_must_have(case: dict[str, Any], hosts: int, expected: dict[str, int]) -> None:
     plan = plans.custom({"cases": [case], "warmup_seconds": 0}, "p.yml")
     assert plans.needs(plans.schedule(plan, 100), hosts) == expected
+
+
+@pytest.mark.parametrize(
+    ("done", "ago", "last", "expected"),
+    [
+        (0, 0, "", "1/5 select-only, 50 clients, pooled, warm-up; 12 s left"),
+        (1, 1.7, "9 tps", "2/5 select-only, 50 clients, direct, 1 of 2; last: 9 tps; 11 s left"),
+        # It has taken ten times as long as expected.
+        (3, 100, "9 tps", "4/5 select-only, 50 clients, pooled, 2 of 2; last: 9 tps; 1 min 16 s left"),
+        (5, 20, "gone", "5/5 runs are made; last: gone"),
+    ],
+)
+def test_progress(done: int, ago: float, last: str, expected: str) -> None:
+    plan = plans.custom({"cases": [CASE], "warmup_seconds": 1, "seconds": 2, "repeats": 2}, "p.yml")
+    schedule = [{**item, "expected_seconds": item["seconds"] + 0.7} for item in plans.schedule(plan, 100)]
+    assert plans.progress(schedule, done, time.time() - ago, last) == expected
