@@ -13,7 +13,6 @@ import re
 import select
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -157,6 +156,8 @@ def _answered(listener: socket.socket, rows: list[list[Any]]) -> bool:
         credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", credentials)[1] not in (0, os.geteuid()):
             return False
+        # The next may begin as soon as this one has answered.
+        listener.close()
         client.settimeout(_ANSWER_SECONDS)
         client.sendall(json.dumps(rows).encode())
     return True
@@ -168,14 +169,13 @@ def stop() -> list[list[Any]] | None:
         connection.settimeout(_ANSWER_SECONDS)
         try:
             connection.connect(_ADDRESS)
-        except ConnectionRefusedError:
-            return None
-        try:
             received = b"".join(iter(lambda: connection.recv(65536), b""))
             rows: list[list[Any]] = json.loads(received)
+        except (ConnectionRefusedError, ConnectionResetError):
+            return None  # nobody is there, or it has just ended by itself
         except (OSError, ValueError) as error:
             raise SamplesError(
-                f"Failed to fetch the samples as user {os.geteuid()}: {error or 'no answer'}."
-                f" Was sampling started by another account ({sys.executable})?"
+                f"Failed to fetch the samples as user {os.geteuid()}: {error}."
+                " Do it as the account that began with them"
             ) from error
     return rows
