@@ -8,9 +8,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from ansible_collections.pooled.postgres.plugins.action.benchmark import ActionModule
+import yaml
+from ansible_collections.pooled.postgres.plugins.action import benchmark as action
+from ansible_collections.pooled.postgres.plugins.modules import benchmark as documented
 
-PLAN = {
+PLAN: dict[str, Any] = {
     "plan": "quick",
     "load_hosts": ["load"],
     "database_host": "db",
@@ -36,13 +38,13 @@ class Actor:
         self.asked: list[dict[str, Any]] = []
 
     def __call__(
-        self, action: str, host: str = "load", check_mode: bool = False, **args: Any
+        self, name: str, host: str = "load", check_mode: bool = False, **args: Any
     ) -> dict[str, Any]:
         """Return the result of a task."""
-        task = MagicMock(args={"action": action, **args}, check_mode=check_mode, async_val=0)
+        task = MagicMock(args={"action": name, **args}, check_mode=check_mode, async_val=0)
         loader = MagicMock()
         loader.get_basedir.return_value = str(self.root)
-        module = ActionModule(task, MagicMock(), MagicMock(), loader, MagicMock(), MagicMock())
+        module = action.ActionModule(task, MagicMock(), MagicMock(), loader, MagicMock(), MagicMock())
 
         def execute(_name: str, arguments: dict[str, Any], **_: Any) -> dict[str, Any]:
             self.asked.append(arguments)
@@ -78,10 +80,11 @@ def act(tmp_path: Path) -> Actor:
 
 
 def test_a_plan_is_refused_before_anything_is_touched(act: Actor) -> None:
-    for changes, says in (
+    refusals: list[tuple[dict[str, Any], str]] = [
         ({"plan": "nothing.yml"}, "Failed to find the plan nothing.yml"),
         ({"paths": ["tls"]}, "the path tls needs PgBouncer to take TLS"),
-    ):
+    ]
+    for changes, says in refusals:
         refused = act("plan", **{**PLAN, **changes})
         assert refused["failed"] is True
         assert says in refused["msg"]
@@ -165,10 +168,16 @@ def test_load_hosts_have_their_shares(act: Actor) -> None:
 
 
 def test_nothing_runs_in_check_mode(act: Actor) -> None:
-    for action in ("begin", "run", "finish"):
-        options = {"directory": str(act.root), "number": 1, "endpoints": {}, "processors": 1, "samples": []}
+    for name in ("begin", "run", "finish"):
+        options: dict[str, Any] = {
+            "directory": str(act.root),
+            "number": 1,
+            "endpoints": {},
+            "processors": 1,
+            "samples": [],
+        }
         options |= {"plan": {}, "schedule": [], "system": {}, "login_user": "me", "login_db": "mine"}
-        assert act(action, check_mode=True, **options)["skipped"] is True
+        assert act(name, check_mode=True, **options)["skipped"] is True
     assert list(act.root.iterdir()) == []
 
 
@@ -176,3 +185,12 @@ def test_an_end_without_a_run_fails(act: Actor) -> None:
     act.begin()
     ended = act("finish", directory=str(act.root), samples=[])
     assert ended == {"failed": True, "msg": "Failed to make a result: no run has left anything"}
+
+
+def test_documented_options() -> None:
+    options = yaml.safe_load(documented.DOCUMENTATION)["options"]
+    for option in options.values():
+        assert option.pop("description")
+    spec = {name: dict(option) for name, option in action._SPEC.items()}
+    assert [name for name, option in spec.items() if option.pop("no_log", False)] == ["login_password"]
+    assert options == spec
