@@ -135,10 +135,11 @@ schedule:
   elements: dict
   sample: [{number: 1, path: direct, script: select-only, clients: 50, repeat: 1, seconds: 2}]
 needs:
-  description: What each load host must have - the C(clients) it runs at once, and C(log_bytes) of room.
+  description:
+    - What each load host must have - C(clients) and C(jobs) of its largest run, and C(log_bytes) of room.
   returned: when O(action=plan)
   type: dict
-  sample: {clients: 150, log_bytes: 7000000}
+  sample: {clients: 150, jobs: 64, log_bytes: 7000000}
 seconds:
   description: How long the runs will take.
   returned: when O(action=plan)

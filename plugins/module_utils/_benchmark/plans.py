@@ -9,7 +9,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import PlanError
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model import BUILTIN_SCRIPTS, PROTOCOLS
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model import (
+    BUILTIN_SCRIPTS,
+    PROTOCOLS,
+    Workload,
+)
 
 Plan = dict[str, Any]
 Item = dict[str, Any]
@@ -73,6 +77,8 @@ _GUESSED_TPS = 2000
 # No load host here comes near: the log of transactions is reckoned with it.
 _MOST_TPS = 100_000
 _BYTES_OF_LOG = 35
+# Each thread opens files of its own, and there is one for each processor of a host that is not known yet.
+_MANY_PROCESSORS = 64
 # Clients beyond max_connections, where a plan says `beyond`.
 _BEYOND = 50
 
@@ -185,6 +191,8 @@ def custom(given: object, where: str) -> Plan:
         problems += [f"{label}`{key}` is missing" for key in ("script", "clients") if key not in case]
         if "seconds" in case and "transactions" in case:
             problems.append(f"{label}give either `seconds` or `transactions`")
+    if not problems:
+        problems = _twins(given["cases"])
     if problems:
         raise PlanError(f"Failed to accept the plan {where}: {'; '.join(problems)}")
     return {**_DEFAULTS, **given, "cases": [dict(case) for case in cases or []], "name": CUSTOM}
@@ -203,6 +211,22 @@ def _problems(
             )
         elif wrong := known[key](value):
             problems.append(f"{label}`{key}` {wrong}")
+    return problems
+
+
+def _twins(given: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return which cases could not be told apart in a result."""
+    seen: dict[tuple[Any, ...], int] = {}
+    problems = []
+    for number, case in enumerate(given, start=1):
+        for clients in case["clients"] if isinstance(case["clients"], list) else [case["clients"]]:
+            key = (case["script"], case.get("mode", MODES[0]), case.get("protocol", PROTOCOLS[0]), clients)
+            if key in seen:
+                problems.append(
+                    f"case {number} has the script, clients, mode and protocol of case {seen[key]}:"
+                    " their results could not be told apart"
+                )
+            seen.setdefault(key, number)
     return problems
 
 
@@ -359,14 +383,17 @@ def jobs(item: Mapping[str, Any], clients: int, processors: int) -> int:
 
 
 def needs(items: Sequence[Item], hosts: int) -> dict[str, int]:
-    """Return what each load host must have: ``clients`` at once, and ``log_bytes`` for pgbench's log."""
-    transactions = (
-        item["transactions"] * share(item["clients"], hosts, 0)
-        if item["transactions"]
-        else item["seconds"] * _MOST_TPS
+    """Return what each load host must have: ``clients`` and ``jobs`` of the run that opens most files, and
+    ``log_bytes`` for pgbench's log.
+    """
+    sizes = [
+        (clients, jobs(item, clients, _MANY_PROCESSORS))
         for item in items
+        for clients in [share(item["clients"], hosts, 0)]
+    ]
+    transactions = (
+        item["transactions"] * clients if item["transactions"] else item["seconds"] * _MOST_TPS
+        for item, (clients, _) in zip(items, sizes, strict=True)
     )
-    return {
-        "clients": max(share(item["clients"], hosts, 0) for item in items),
-        "log_bytes": max(transactions) * _BYTES_OF_LOG,
-    }
+    most = max(sizes, key=lambda size: Workload(clients=size[0], jobs=size[1]).open_files)
+    return {"clients": most[0], "jobs": most[1], "log_bytes": max(transactions) * _BYTES_OF_LOG}

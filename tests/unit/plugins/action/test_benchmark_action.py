@@ -94,7 +94,7 @@ def test_a_plan_is_refused_before_anything_is_touched(act: Actor) -> None:
 def test_a_plan_says_what_it_takes(act: Actor) -> None:
     planned = act("plan", **PLAN, check_mode=True)
     assert planned["plan"]["from"] == ["load"]
-    assert planned["needs"] == {"clients": 150, "log_bytes": 7_000_000}
+    assert planned["needs"] == {"clients": 150, "jobs": 64, "log_bytes": 7_000_000}
     assert len(planned["schedule"]) == 22
 
 

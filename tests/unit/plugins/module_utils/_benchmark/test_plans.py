@@ -42,6 +42,14 @@ CASE = {"script": "select-only", "clients": 50}
         ({"cases": [CASE], "paths": []}, "`paths` must be a list of different names, at least one"),
         ({"cases": [CASE], "paths": ["direct", "direct"]}, "`paths` must be a list of different names"),
         ({"cases": [CASE], "from": "here"}, "`from` must be a list of different names"),
+        (
+            {"cases": [CASE, {**CASE, "seconds": 9}]},
+            "case 2 has the script, clients, mode and protocol of case 1",
+        ),
+        (
+            {"cases": [{**CASE, "clients": [1, 1]}]},
+            "case 1 has the script, clients, mode and protocol of case 1",
+        ),
         ({"cases": [CASE], "repeats": 0}, "`repeats` must be a whole number from 1 to 100"),
         ({"cases": [CASE], "scale": "big"}, "`scale` must be a whole number"),
     ],
@@ -175,8 +183,19 @@ def test_threads(mode: str, wanted: int | None, clients: int, expected: int) -> 
 @pytest.mark.parametrize(
     ("case", "hosts", "expected"),
     [
-        ({**CASE, "seconds": 10}, 1, {"clients": 50, "log_bytes": 35_000_000}),
-        ({**CASE, "transactions": 1000}, 2, {"clients": 25, "log_bytes": 875_000}),
+        ({**CASE, "seconds": 10}, 1, {"clients": 50, "jobs": 50, "log_bytes": 35_000_000}),
+        ({**CASE, "transactions": 1000}, 2, {"clients": 25, "jobs": 25, "log_bytes": 875_000}),
+        (
+            {**CASE, "clients": 10_000, "transactions": 1},
+            1,
+            {"clients": 10_000, "jobs": 64, "log_bytes": 350_000},
+        ),
+        # Each of its threads opens files, too.
+        (
+            {**CASE, "clients": [400, 401], "jobs": 400, "transactions": 1},
+            1,
+            {"clients": 401, "jobs": 400, "log_bytes": 14_035},
+        ),
     ],
 )
 def test_what_a_load_host_must_have(case: dict[str, Any], hosts: int, expected: dict[str, int]) -> None:
