@@ -709,6 +709,9 @@ def bench(request: Request, project: Project) -> tuple[Document, int]:
     # An earlier benchmark must not pass for one that failed, or was only a check.
     latest = project.read(request.target, "benchmark/latest.json")
     document["benchmark"] = latest if latest != before else None
+    if document["error"] and document["benchmark"]:
+        cause = "interrupted, and nothing of it is left running" if code > 128 else document["error"]
+        document["error"] = f"{cause}; what was measured until then is kept"
     return document, code
 
 

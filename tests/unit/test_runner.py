@@ -362,12 +362,15 @@ def test_bench_that_is_broken_off_keeps_what_it_has_measured(
             benchmark.keep(state / "benchmark", left)
         elif collected:
             benchmark.finish(state / "benchmark", [], complete=False)
-        return dict(DONE), 130
+        return {**DONE, "error": "interrupted in the middle"}, 130
 
     monkeypatch.setattr(runner, "execute", execute)
     document, code = runner.perform(Request("bench"), Project(state.parents[1]))
     assert code == 130
     assert requests == [False, True]
+    assert document["error"] == (
+        "interrupted, and nothing of it is left running; what was measured until then is kept"
+    )
     assert document["benchmark"]["complete"] is False
     assert [run["error"] for run in document["benchmark"]["runs"]] == ["gone"]
     assert not (state / "benchmark/current").exists()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,6 +27,8 @@ _SATURATED_THREADS = 0.95
 _BUSY = 0.15
 # Less than any client takes: PgBouncer had the memory already, for it gives none back.
 _LEAST_KB_PER_CLIENT = 1.0
+# What PostgreSQL and PgBouncer say to one client too many.
+_REFUSED = re.compile(r"connection slots|too many clients|too many connections|no more connections allowed")
 _CASE = ("script", "mode", "protocol", "clients")
 
 
@@ -203,7 +206,7 @@ def answer(made: Mapping[str, Any], wanted: int) -> list[str]:
     served = [
         row
         for row, one in pairs
-        if _refused(row["paths"][one["against"]]) and not _refused(row["paths"][one["path"]])
+        if _refused(row["paths"][one["against"]]) and row["paths"][one["path"]]["tps"]["n"]
     ]
     good = []
     if gains:
@@ -216,9 +219,12 @@ def answer(made: Mapping[str, Any], wanted: int) -> list[str]:
     if served:
         most = max(row["clients"] for row in served)
         good.append(f"serves {most:,} clients, which PostgreSQL refuses directly")
-    sentences = (
-        [f"PgBouncer {'; it '.join(good)}." if good else "PgBouncer gains nothing here."] if pairs else []
-    )
+    if good:
+        sentences = [f"PgBouncer {'; it '.join(good)}."]
+    elif losses or same:
+        sentences = ["PgBouncer gains nothing here."]
+    else:
+        sentences = ["Too little was measured to say what PgBouncer gains."] if pairs else []
     rest = [f"is slower with {_listed(losses)}"] if losses else []
     rest += [f"makes no difference with {_listed(same)}"] if same else []
     if rest:
@@ -227,7 +233,7 @@ def answer(made: Mapping[str, Any], wanted: int) -> list[str]:
 
 
 def _refused(path: Mapping[str, Any]) -> bool:
-    return bool(path["error"]) and not path["tps"]["n"]
+    return not path["tps"]["n"] and bool(_REFUSED.search(path["error"] or ""))
 
 
 def _listed(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str:
@@ -306,7 +312,7 @@ def _tps(side: Mapping[str, Any] | None) -> str:
     if side is None:
         return "-"
     tps = side["tps"]
-    return in_words(tps) if tps["n"] else "refused"
+    return in_words(tps) if tps["n"] else "refused" if _refused(side) else "failed"
 
 
 def in_words(tps: Mapping[str, Any]) -> str:

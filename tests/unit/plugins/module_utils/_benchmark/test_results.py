@@ -181,7 +181,8 @@ CASE = "select-only, 50 clients"
         (NONE, MANY, {"clients": 150}, ["PgBouncer serves 150 clients, which PostgreSQL refuses directly."]),
         (MANY, FEW, {}, ["PgBouncer gains nothing here.", f"It is slower with {CASE} (0.34 x)."]),
         (FEW, FEW, {}, ["PgBouncer gains nothing here.", f"It makes no difference with {CASE} (1.00 x)."]),
-        (NONE, NONE, {}, ["PgBouncer gains nothing here."]),
+        (NONE, NONE, {}, ["Too little was measured to say what PgBouncer gains."]),
+        ([100], [300], {"repeats": 1}, ["Too little was measured to say what PgBouncer gains."]),
     ],
 )
 def test_the_answer(direct: Tps, pooled: Tps, changes: dict[str, Any], answer: list[str]) -> None:
@@ -223,6 +224,13 @@ def test_the_table(direct: Tps, pooled: Tps, cells: list[str]) -> None:
     assert row == [CASE, *cells]
     assert (f"{CASE}, direct: too many clients" in notes) is (direct == NONE)
     assert notes[-1:] == [] if len(direct) == 1 else notes[-1].startswith("tps: medians")
+
+
+def test_only_one_client_too_many_is_refused() -> None:
+    left = [artefact(1, None, error="Connection refused"), artefact(2)]
+    document = results.document(begun(repeats=1), left, [], complete=True)
+    assert document["answer"] == ["Too little was measured to say what PgBouncer gains."]
+    assert _cells(document)[0][1:3] == ["failed", "100"]
 
 
 def test_reconnecting_runs_say_what_their_latency_leaves_out() -> None:
