@@ -54,6 +54,9 @@ VERBS = {
 }
 # Runs no playbook: it asks Prometheus.
 REPORT = "report"
+BENCH = "bench"
+COLLECT = "playbooks/benchmark_results.yml"
+PLANS = ("quick", "standard", "tutorial")
 TARGETS = ("lab", "aws")
 COUNTERS = ("ok", "changed", "unreachable", "failed", "skipped")
 NO_STATUS = {"hosts": [], "services": [], "pools": [], "targets": [], "endpoints": {}, "healthy": False}
@@ -82,6 +85,9 @@ class Request:
     yes: bool = False
     delete_data: bool = False
     since: int = 3600
+    plan: str = ""
+    compare: Sequence[Path] = ()
+    collect: bool = False  # what a benchmark that was broken off has left
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -120,6 +126,11 @@ def _extra_vars(value: str) -> str:
     return value
 
 
+def _plan(value: str) -> str:
+    # ansible-playbook runs in the checkout; the path was meant from here.
+    return value if value in ("", *PLANS) else str(Path(value).expanduser().absolute())
+
+
 def parse(argv: Sequence[str]) -> Request:
     """Read the command line. Raises Refusal for what is unknown or malformed."""
     parser = _Parser(prog="runner.py", description="Scripted runs of the playbooks.", allow_abbrev=False)
@@ -135,7 +146,15 @@ def parse(argv: Sequence[str]) -> Request:
     add("--delete-data", action="store_true", help="down: remove the data volumes on aws, too")
     text = "report: the time that its charts show, such as 30m or 2d (default: 1h)"
     add("--since", type=_since, default=Request.since, metavar="TIME", help=text)
-    return Request(**vars(parser.parse_args(argv)))
+    text = f"bench: what to run, {', '.join(PLANS)} or a YAML file (default: {PLANS[0]})"
+    add("--plan", type=_plan, default=Request.plan, metavar="PLAN", help=text)
+    text = "bench: run nothing, say how the result B differs from A"
+    add("--compare", type=Path, nargs=2, default=Request.compare, metavar=("A.json", "B.json"), help=text)
+    request = Request(**vars(parser.parse_args(argv)))
+    for name in ("plan", "compare"):
+        if request.verb != BENCH and getattr(request, name) != getattr(Request, name):
+            raise Refusal(f"--{name} belongs to bench (see --help)")
+    return request
 
 
 def command_lines(request: Request) -> list[list[str]]:
@@ -145,11 +164,17 @@ def command_lines(request: Request) -> list[list[str]]:
         options += ["-e", "infrastructure_delete_data=true"]
     if request.check and request.verb != "status":
         options += ["--check", "--diff"] if request.verb == "up" else ["--check"]
+    if request.plan:
+        # As JSON, for a path may have spaces.
+        name = "benchmark_plan" if request.plan in PLANS else "benchmark_plan_file"
+        options += ["-e", json.dumps({name: request.plan})]
     tags = ["--tags", ",".join(request.tags)] if request.tags else []
     inventory = f"inventory/{request.target}"
     if (request.verb, request.target) == ("down", "lab"):
         # The lab is removed as a whole: its hosts need not be asked for, and its API may be down already.
         inventory += "/hosts.yml"
+    if request.collect:
+        return [["-i", inventory, *options, "-e", "benchmark_complete=false", COLLECT]]
     runs = [["-i", inventory, *options, *tags, VERBS[request.verb]]]
     if request.verb == "up" and request.target == "lab":
         # The lab's dynamic inventory asks the emulated API, which this playbook starts: it comes first, and
@@ -198,6 +223,10 @@ class Project:
         for old in sorted(runs.iterdir())[:-KEPT_RUNS]:
             shutil.rmtree(old, ignore_errors=True)
         return run
+
+    def unfinished(self, target: str) -> Path:
+        """Return where a benchmark that goes on, or was broken off, keeps what its runs have left."""
+        return self.state(target) / "benchmark" / "current"
 
     def read(self, target: str, name: str) -> Document:
         """Return the document that a playbook left in the target's state, empty if there is none."""
@@ -267,6 +296,7 @@ class RunState:
     started: datetime
     play: str = ""
     task: str = ""
+    progress: str = ""
     doing: dict[str, str] = field(default_factory=dict)
     failures: list[dict[str, str]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -293,7 +323,7 @@ class RunState:
         elif kind == "runner_on_file_diff":
             said.append(("message", stdout))
         elif kind in ("runner_on_ok", "runner_item_on_ok"):
-            said += self._debug(data)
+            said += self._debug(data) + self._progress(data)
         if kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped"):
             said += self._count("ignored" if data.get("ignore_errors") else kind[len("runner_on_") :], data)
         texts = [(about, "\n".join(lines_of(what))) for about, what in said]
@@ -332,7 +362,7 @@ class RunState:
         if self.play and kind != "playbook_on_task_start":
             said.append(("played", f"{at - self._play_at:7.1f}s  {self.play}"))
             self.play = ""
-        self.task, self.doing = "", {}
+        self.task, self.progress, self.doing = "", "", {}
         return said
 
     def _open(self, kind: str, data: Event, at: float) -> list[tuple[str, object]]:
@@ -361,6 +391,14 @@ class RunState:
         result = data.get("res") or {}
         shown = data.get("resolved_action") == "ansible.builtin.debug" and "results" not in result
         return [("message", result.get("msg", ""))] if shown else []
+
+    def _progress(self, data: Event) -> list[tuple[str, object]]:
+        """Take over what a task says that it has got to, for it may run for long."""
+        result = data.get("res") or {}
+        if data.get("resolved_action") != "pooled.postgres.benchmark" or "progress" not in result:
+            return []
+        self.progress = str(result["progress"])
+        return [("message", self.progress)]
 
     def _count(self, outcome: str, data: Event) -> list[tuple[str, object]]:
         host, result = data["host"], data.get("res") or {}
@@ -417,6 +455,7 @@ class Progress:
     def _render(self) -> Group:
         state, styles = self.state, {"running": "cyan", "ok": "green", "changed": "yellow", "skipped": "dim"}
         where = f"{state.play}: {state.task}" if state.task else state.play or "ansible-playbook"
+        where = state.progress or where
         hosts = Table.grid(padding=(0, 2))
         for host, doing in state.doing.items():
             hosts.add_row("       ", host, Text(doing, styles.get(doing, "bold red")))
@@ -628,33 +667,85 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
         check_credentials()
     if request.must_be_confirmed and (stopped := confirm_removal(request, project)):
         return stopped
-    state = project.state(request.target)
-    if request.verb in ("bench", "status", REPORT) and not (state / "outputs.json").is_file():
+    if request.verb not in ("up", "down") and not (project.state(request.target) / "outputs.json").is_file():
         demo = "`make demo` or " if request.target == "lab" else ""
         error = f"no {request.target} is up: run {demo}`python runner.py up --target {request.target}`"
         if request.verb != "status":
             raise Refusal(error)
         return NO_STATUS | {"error": error}, 1
-    if request.verb == REPORT:
-        return draw(request, project)
-    if request.verb == "status":
-        # What was seen earlier must not pass for what is.
-        (state / "status.json").unlink(missing_ok=True)
-        outcome, code = execute(request, project)
-        unknown = NO_STATUS | {"error": "no status was written"}
-        document = project.read(request.target, "status.json") or unknown
-        if outcome["error"]:
-            document |= {"healthy": False, "error": outcome["error"]}
-        return document, code or int(document.get("healthy") is not True)
-    before = project.read(request.target, "benchmark/latest.json")
+    others = {REPORT: draw, "status": status, BENCH: bench}
+    if request.verb in others:
+        return others[request.verb](request, project)
     document, code = execute(request, project)
     if request.verb == "up":
         document["endpoints"] = project.read(request.target, "outputs.json").get("endpoints", {})
-    if request.verb == "bench":
-        # Nor may an earlier benchmark pass for one that failed, or was only a check.
-        latest = project.read(request.target, "benchmark/latest.json")
-        document["benchmark"] = latest if latest != before else None
     return document, code
+
+
+def status(request: Request, project: Project) -> tuple[Document, int]:
+    """Ask the target what runs there; return the document about it and the exit code."""
+    # What was seen earlier must not pass for what is.
+    (project.state(request.target) / "status.json").unlink(missing_ok=True)
+    outcome, code = execute(request, project)
+    unknown = NO_STATUS | {"error": "no status was written"}
+    document = project.read(request.target, "status.json") or unknown
+    if outcome["error"]:
+        document |= {"healthy": False, "error": outcome["error"]}
+    return document, code or int(document.get("healthy") is not True)
+
+
+def bench(request: Request, project: Project) -> tuple[Document, int]:
+    """Run a benchmark; return the document about it and the exit code. One broken off has a result, too."""
+    unfinished = project.unfinished(request.target)
+    if not request.check:
+        # Of one that was killed: there was nobody left to collect it.
+        shutil.rmtree(unfinished, ignore_errors=True)
+    before = project.read(request.target, "benchmark/latest.json")
+    document, code = execute(request, project)
+    if unfinished.exists() and not request.check:
+        print("runner.py: broken off: what has been measured is collected", file=sys.stderr, flush=True)
+        execute(dataclasses.replace(request, collect=True), project)
+        salvage(unfinished)
+    # An earlier benchmark must not pass for one that failed, or was only a check.
+    latest = project.read(request.target, "benchmark/latest.json")
+    document["benchmark"] = latest if latest != before else None
+    if document["error"] and document["benchmark"]:
+        cause = "interrupted, and nothing of it is left running" if code > 128 else document["error"]
+        document["error"] = f"{cause}; what was measured until then is kept"
+    return document, code
+
+
+def salvage(unfinished: Path) -> None:
+    """Make a result of what a broken-off benchmark has left, where not even its collecting came to an end."""
+    if not unfinished.exists():
+        return
+    from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api  # noqa: PLC0415
+    from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import (  # noqa: PLC0415
+        BenchmarkError,
+    )
+
+    try:
+        api.finish(unfinished.parent, [], complete=False)
+    except BenchmarkError as error:
+        print(f"runner.py: {error}", file=sys.stderr)
+
+
+def compare(request: Request) -> tuple[Document, int]:
+    """Return how two results differ, and the exit code. Raises Refusal if a file is no result."""
+    from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api  # noqa: PLC0415
+    from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (  # noqa: PLC0415
+        compare as comparing,
+    )
+    from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import (  # noqa: PLC0415
+        BenchmarkError,
+    )
+
+    try:
+        comparison = comparing.compare(*(api.read_result(path) for path in request.compare))
+    except BenchmarkError as error:
+        raise Refusal(str(error)) from None
+    document: Document = {"verb": request.verb, "target": request.target, "ok": True, "error": None}
+    return document | {"comparison": comparison, "table": comparing.table(comparison)}, 0
 
 
 def draw(request: Request, project: Project) -> tuple[Document, int]:
@@ -722,7 +813,7 @@ def main(argv: Sequence[str], project: Project) -> int:
     request = None
     try:
         request = parse(argv)
-        document, code = perform(request, project)
+        document, code = compare(request) if request.compare else perform(request, project)
     except (Refusal, KeyboardInterrupt) as stop:
         error, code = (str(stop), 2) if isinstance(stop, Refusal) else ("interrupted, nothing was done", 130)
         verb, target = (request.verb, request.target) if request else (None, None)
@@ -735,6 +826,8 @@ def main(argv: Sequence[str], project: Project) -> int:
         print(json.dumps(document, indent=2))
     elif request.verb == "status":
         print("\n".join(status_report(document)))
+    elif request.compare:
+        print("\n".join(document["table"]))
     elif request.verb == REPORT:
         # Whoever takes the path from stdout gets a path or nothing.
         print(document["path"] or f"runner.py: {document['error']}", file=sys.stderr if code else sys.stdout)

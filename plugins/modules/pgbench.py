@@ -10,6 +10,7 @@ version_added: 0.1.0
 description:
   - Creates pgbench's tables (O(action=initialise)), or runs pgbench and returns all its figures and the
     percentiles of the latency (O(action=run)).
+  - Before many runs, O(action=check) says whether the host can make them.
   - The password reaches pgbench by a temporary file that only its user can read. It is neither in an argument
     nor in the environment of a process.
   - Environment variables of libpq and the files C(.pgpass), C(.pg_service.conf) and C(.postgresql) of the
@@ -21,8 +22,10 @@ options:
       - V(initialise) creates and fills the four tables if one of them or of their primary keys is missing, or
         if they were filled for another O(scale). Their content is lost then.
       - V(run) runs a benchmark.
+      - V(check) fails where the host has no pgbench, no file descriptors for so many O(clients), or no room
+        for O(log_bytes). It logs in nowhere.
     type: str
-    choices: [initialise, run]
+    choices: [check, initialise, run]
     required: true
   login_host:
     description:
@@ -42,9 +45,13 @@ options:
     description: The password of O(login_user). It must not be empty or have a line break in it.
     type: str
   login_db:
-    description: The database with pgbench's tables.
+    description: The database with pgbench's tables. All but O(action=check) need it.
     type: str
-    required: true
+  ssl_mode:
+    description: Whether connections over TCP use TLS, as C(sslmode) of libpq.
+    type: str
+    choices: [disable, allow, prefer, require]
+    default: prefer
   executable:
     description:
       - Path of pgbench, of PostgreSQL 15 or newer.
@@ -87,6 +94,10 @@ options:
   script_name:
     description: How O(script_content) is called in the result. Without it that is V(custom).
     type: str
+  variables:
+    description: Variables of the script, by name.
+    type: dict
+    default: {}
   reconnect:
     description:
       - Open a connection for each transaction, rather than one for each client.
@@ -122,6 +133,10 @@ options:
         directory.
       - The percentiles of RV(run.latency_ms) come from the log, as do its minimum, maximum and average.
     type: float
+  log_bytes:
+    description: How much room there must be for the log, for O(action=check).
+    type: int
+    default: 0
   on_error:
     description:
       - Whether a run that fails makes the module V(fail), or is only returned as a result, V(report), with
@@ -446,6 +461,33 @@ stdout:
   returned: when O(action=run) and not in check mode
   type: str
   sample: "pgbench (17.11 (Debian 17.11-0+deb13u1))\ntransaction type: <builtin: TPC-B (sort of)>\n"
+measured:
+  description:
+    - C(start) and C(end) of pgbench by the host's clock, in seconds since 1970, the C(cpu_seconds) that it
+      took, null if it was killed, and the number of C(processors) of the host.
+  returned: when O(action=run) and not in check mode
+  type: dict
+  sample: {start: 1795410000.1, end: 1795410005.3, cpu_seconds: 2.7, processors: 2}
+latencies:
+  description: How many transactions took how many microseconds, to three digits.
+  returned: when O(action=run) and not in check mode
+  type: dict
+  sample: {"1230": 17, "1240": 20}
+processors:
+  description: Number of the host's processors.
+  returned: success and O(action=check)
+  type: int
+  sample: 2
+busy:
+  description: Which share of them was in use, during one second.
+  returned: success and O(action=check)
+  type: float
+  sample: 0.03
+boot_id:
+  description: Which start of which kernel the host runs on, which containers of one machine share.
+  returned: success and O(action=check)
+  type: str
+  sample: 0d4bb1a8-12b4-4bf0-9f6e-1c1bd6b3f5aa
 scale:
   description: The scale that the tables are filled for.
   returned: success and O(action=initialise)
@@ -477,6 +519,7 @@ WORKLOAD_OPTIONS = (
     "max_tries",
     "vacuum",
     "log_sampling_rate",
+    "variables",
 )
 
 
@@ -488,9 +531,23 @@ def login(params: dict[str, Any]) -> model.Target:
         user=params["login_user"],
         database=params["login_db"],
         password=params["login_password"],
+        ssl_mode=params["ssl_mode"],
     )
     model.check_target(target)
     return target
+
+
+def check(module: AnsibleModule) -> dict[str, Any]:
+    """Return what the host has for a benchmark. Raises PgbenchError where that is too little."""
+    params = module.params
+    found = api.check(
+        params["clients"],
+        params["jobs"],
+        params["log_bytes"],
+        executable=params["executable"],
+        directory=module.tmpdir,
+    )
+    return {"changed": False, **found}
 
 
 def initialise(module: AnsibleModule) -> dict[str, Any]:
@@ -545,12 +602,13 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "action": {"type": "str", "choices": ["initialise", "run"], "required": True},
+            "action": {"type": "str", "choices": ["check", "initialise", "run"], "required": True},
             "login_host": {"type": "str", "default": ""},
             "login_port": {"type": "int", "default": 5432},
             "login_user": {"type": "str", "default": "postgres"},
             "login_password": {"type": "str", "no_log": True},
-            "login_db": {"type": "str", "required": True},
+            "login_db": {"type": "str"},
+            "ssl_mode": {"type": "str", "choices": list(model.SSL_MODES), "default": "prefer"},
             "executable": {"type": "path"},
             "scale": {"type": "int", "default": 1},
             "clients": {"type": "int", "default": 1},
@@ -566,14 +624,20 @@ def main() -> None:
             "vacuum": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 3600},
             "log_sampling_rate": {"type": "float"},
+            "variables": {"type": "dict", "default": {}},
+            "log_bytes": {"type": "int", "default": 0},
             "on_error": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
         },
         mutually_exclusive=[("transactions", "duration"), ("script", "script_content")],
-        required_if=[("action", "run", ("transactions", "duration"), True)],
+        required_if=[
+            ("action", "run", ("transactions", "duration"), True),
+            ("action", "run", ("login_db",)),
+            ("action", "initialise", ("login_db",)),
+        ],
         required_by={"script_name": "script_content"},
         supports_check_mode=True,
     )
-    actions = {"initialise": initialise, "run": run}
+    actions = {"check": check, "initialise": initialise, "run": run}
     try:
         result = actions[module.params["action"]](module)
     except PgbenchError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import model
+from lab import Lab, wait
 from real_hosts import Run
 from watch import Watch
 
@@ -32,44 +35,66 @@ def benchmarked(lab: Lab, secrets: list[bytes]) -> Benchmarked:
     return Benchmarked(run, json.loads(run.stdout), watch)
 
 
-def _run(document: dict[str, Any], **wanted: Any) -> dict[str, Any]:
-    [found] = [run for run in document["benchmark"]["runs"] if wanted.items() <= run.items()]
+def _case(document: dict[str, Any], **wanted: Any) -> dict[str, Any]:
+    [found] = [row for row in document["benchmark"]["summary"] if wanted.items() <= row.items()]
     return dict(found)
 
 
-def test_every_run_is_a_row_for_each_path(benchmarked: Benchmarked, lab: Lab) -> None:
-    document = benchmarked.document
-    assert document["benchmark"] == json.loads((lab.state / "benchmark/latest.json").read_text())
-    assert document["benchmark"]["schema"] == 1
-    runs = document["benchmark"]["runs"]
-    assert [run["path"] for run in runs] == ["direct", "pooled"] * (len(runs) // 2)
-    for run in runs:
-        assert (
-            " ".join(sorted(run)) == "clients error failed jobs latency_ms mode path script tps transactions"
-        )
+def test_every_run_is_a_row_with_its_raw_output(benchmarked: Benchmarked, lab: Lab) -> None:
+    document = benchmarked.document["benchmark"]
+    assert document == json.loads((lab.state / "benchmark/latest.json").read_text())
+    assert (document["schema"], document["complete"], document["plan"]["name"]) == (1, True, "quick")
+    turns = [(run["path"], run["repeat"]) for run in document["runs"]]
+    turn = [("direct", 1), ("pooled", 1), ("pooled", 2), ("direct", 2), ("direct", 3), ("pooled", 3)]
+    assert turns == [*turn * 3, *turn[:2]]
+    for run in document["runs"]:
+        figures = model.parse_output((lab.state / "benchmark" / run["raw"]).read_text())
+        assert [run[name] for name in ("tps", "transactions", "failed")] == [
+            figures[name] for name in ("tps", "transactions", "failed")
+        ]
         assert (run["tps"] is None) == (run["error"] is not None)
-    assert _run(document, path="pooled", clients=50)["transactions"] == 50_000
 
 
-def test_pooled_beats_direct_by_ten_where_clients_reconnect(
-    benchmarked: Benchmarked,
-) -> None:
-    direct, pooled = (
-        _run(benchmarked.document, mode="reconnect", path=path)["tps"] for path in ("direct", "pooled")
-    )
-    assert pooled > 10 * direct
+def test_the_demo_has_its_answer_in_a_minute(benchmarked: Benchmarked) -> None:
+    assert benchmarked.document["seconds"] < 60
+    assert benchmarked.document["benchmark"]["answer"][0].startswith("PgBouncer is ")
+
+
+def test_a_result_says_what_it_depends_on(benchmarked: Benchmarked) -> None:
+    system = benchmarked.document["benchmark"]["system"]
+    assert (system["load_from"], system["load_across_network"]) == (["monitoring-server"], True)
+    # The lab's hosts are containers.
+    assert system["same_machine"] is True
+    assert system["max_connections"] == 100
+    assert system["postgresql"] == system["pgbench"]
+    assert system["settings"]["pgbouncer"]["pool_mode"] == "transaction"
+
+
+def test_what_went_on_inside_is_known(benchmarked: Benchmarked) -> None:
+    runs = {
+        run["path"]: run for run in benchmarked.document["benchmark"]["runs"] if run["script"] == "tpcb-like"
+    }
+    assert runs["pooled"]["inside"]["servers_active"]["max"] > 0
+    assert runs["pooled"]["inside"]["wait_ms"] > 0
+    assert runs["pooled"]["inside"]["pgbouncer_cpu"] > runs["direct"]["inside"]["pgbouncer_cpu"]
+    assert runs["direct"]["inside"]["postgresql_cpu"] > 0.1
+    assert 0 < runs["direct"]["generator"]["cpu"] < 1
+
+
+def test_pooled_beats_direct_by_ten_where_clients_reconnect(benchmarked: Benchmarked) -> None:
+    [compared] = _case(benchmarked.document, mode="reconnect")["comparisons"]
+    assert (compared["path"], compared["verdict"]) == ("pooled", "faster")
+    assert compared["ratio"] > 10
 
 
 def test_more_clients_than_connections_are_refused_directly_and_served_by_the_pooler(
     benchmarked: Benchmarked,
 ) -> None:
-    direct, pooled = (_run(benchmarked.document, clients=150, path=path) for path in ("direct", "pooled"))
-    assert (
-        "remaining connection slots are reserved" in direct["error"] or "too many clients" in direct["error"]
-    )
-    assert pooled["error"] is None
-    assert pooled["failed"] == 0
-    assert pooled["transactions"] == 7_500
+    paths = _case(benchmarked.document, clients=150)["paths"]
+    error = paths["direct"]["error"]
+    assert "remaining connection slots are reserved" in error or "too many clients" in error
+    assert (paths["pooled"]["error"], paths["pooled"]["failed"]) == (None, 0)
+    assert paths["pooled"]["tps"]["n"] == 1
 
 
 def test_no_process_shows_a_password(benchmarked: Benchmarked) -> None:
@@ -115,16 +140,53 @@ def test_the_watch_sees_a_password_that_is_shown() -> None:
 
 def test_the_table_names_paths_and_ratio(benchmarked: Benchmarked, lab: Lab) -> None:
     table = (lab.state / "benchmark/latest.txt").read_text()
-    assert "pooled/direct" in table.splitlines()[0]
+    assert "pooled/direct" in table
     assert "reconnecting" in table
 
 
-def test_a_stopped_pooler_is_said_by_status_and_by_the_benchmark(lab: Lab) -> None:
+def test_a_result_does_not_differ_from_itself(benchmarked: Benchmarked, lab: Lab) -> None:
+    latest = str(lab.state / "benchmark/latest.json")
+    compared = lab.runner("bench", "--json", "--compare", latest, latest)
+    assert compared.returncode == 0
+    found = json.loads(compared.stdout)["comparison"]
+    assert found["differences"] == []
+    assert {row["verdict"] for row in found["rows"]} == {"no difference", "too few runs"}
+
+
+OWN = """
+seconds: 1
+repeats: 1
+warmup_seconds: 0
+cases: [{script: select-only, clients: 1}]
+"""
+
+
+def test_what_was_finished_before_ctrl_c_is_kept(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "plan.yml").write_text(OWN.replace("repeats: 1", "repeats: 100"))
+    command = [sys.executable, "runner.py", "bench", "--json", "--plan", str(tmp_path / "plan.yml")]
+    with subprocess.Popen(
+        command, cwd=lab.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait(lambda: len(list((lab.state / "benchmark/current/runs").glob("*.json"))) > 3, 60)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    document = json.loads(stdout)["benchmark"]
+    assert document["complete"] is False
+    assert 3 < len(document["runs"]) < 20
+    assert all(run["inside"] for run in document["runs"])
+    assert f"{len(document['runs'])} of 200 runs were made" in " ".join(document["answer"])
+    # Nothing goes on.
+    assert lab.ssh(lab.database, "grep benchmark_samples /proc/net/unix").returncode == 1
+    assert lab.ssh(lab.monitoring, "pgrep -x pgbench").returncode == 1
+
+
+def test_a_stopped_pooler_is_said_by_status_and_by_the_benchmark(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "plan.yml").write_text(OWN)
     lab.ssh(lab.database, "sudo systemctl stop 'pgbouncer@*'")
     try:
         status = lab.runner("status", "--json")
-        runs = [{"clients": 1, "jobs": 1, "transactions": 1, "script": "select-only"}]
-        bench = lab.playbook("playbooks/benchmark.yml", variables={"benchmark_runs": runs})
+        bench = lab.runner("bench", "--plan", str(tmp_path / "plan.yml"))
     finally:
         lab.ssh(lab.database, "sudo systemctl start --all 'pgbouncer@*'")
     assert status.returncode == 1

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api as benchmark
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans
 from ansible_collections.pooled.postgres.plugins.module_utils._report import api as report_api
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 
@@ -49,6 +51,12 @@ VARIABLE = "s3cr3t-of-a-variable"
         ("down --target aws --yes", Request("down", "aws", yes=True, tags=[], extra_vars=[])),
         ("down --delete-data", Request("down", "lab", delete_data=True, tags=[], extra_vars=[])),
         ("report", Request("report", since=3600, tags=[], extra_vars=[])),
+        ("bench --plan tutorial", Request("bench", plan="tutorial", tags=[], extra_vars=[])),
+        ("bench --plan /my/own.yml", Request("bench", plan="/my/own.yml", tags=[], extra_vars=[])),
+        (
+            "bench --compare a.json b.json",
+            Request("bench", compare=[Path("a.json"), Path("b.json")], tags=[], extra_vars=[]),
+        ),
         ("report --since 2d --target aws", Request("report", "aws", since=172800, tags=[], extra_vars=[])),
     ],
 )
@@ -72,6 +80,9 @@ def test_parse(argv: str, expected: Request) -> None:
         (["report", "--since", "0h"], "no time such as 30m"),
         (["report", "--since=-1h"], "no time such as 30m"),
         (["up", "-e", "=1"], "NAME=VALUE"),
+        (["up", "--plan", "quick"], "--plan belongs to bench"),
+        (["report", "--compare", "a.json", "b.json"], "--compare belongs to bench"),
+        (["bench", "--compare", "a.json"], "expected 2 arguments"),
         (["up", "-e", "@/nowhere/vars.yml"], "no file /nowhere/vars.yml"),
     ],
 )
@@ -92,6 +103,15 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
     assert runner.parse(["up", "-e", "@vars.yml"]).extra_vars == [f"@{tmp_path}/vars.yml"]
 
 
+def test_file_of_a_plan_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runner.parse(["bench", "--plan", "own.yml"]).plan == f"{tmp_path}/own.yml"
+
+
+def test_plans_are_those_that_there_are() -> None:
+    assert set(runner.PLANS) == set(plans.BUILTIN)
+
+
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
@@ -108,6 +128,18 @@ def test_file_of_variables_is_meant_from_here(tmp_path: Path, monkeypatch: pytes
             ],
         ),
         (Request("bench", check=True), ["-i inventory/lab --check playbooks/benchmark.yml"]),
+        (
+            Request("bench", plan="standard"),
+            ['-i inventory/lab -e {"benchmark_plan": "standard"} playbooks/benchmark.yml'],
+        ),
+        (
+            Request("bench", plan="/my own.yml"),
+            ['-i inventory/lab -e {"benchmark_plan_file": "/my own.yml"} playbooks/benchmark.yml'],
+        ),
+        (
+            Request("bench", "aws", extra_vars=["x=1"], collect=True),
+            ["-i inventory/aws -e x=1 -e benchmark_complete=false playbooks/benchmark_results.yml"],
+        ),
         (Request("status", "aws", check=True), ["-i inventory/aws playbooks/status.yml"]),
         (Request("down", tags=["a"]), ["-i inventory/lab/hosts.yml --tags a playbooks/teardown.yml"]),
         (Request("down", "aws"), ["-i inventory/aws playbooks/teardown.yml"]),
@@ -304,6 +336,79 @@ def test_bench_never_shows_older_figures(
     writes(monkeypatch, latest, after)
     document, _code = runner.perform(Request("bench"), Project(state.parents[1]))
     assert document["benchmark"] == expected
+
+
+BEGUN = {
+    "plan": {"name": "quick", "from": ["load"], "cases": []},
+    "system": {"time": "2026-11-23T05:00:00Z", "target": "lab"},
+    "schedule": plans.schedule(plans.builtin("quick"), 100),
+}
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_bench_that_is_broken_off_keeps_what_it_has_measured(
+    collected: bool, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = []
+    (state / "benchmark/current").mkdir()
+    (state / "benchmark/current/of one that was killed").touch()
+
+    def execute(request: Request, project: Project) -> tuple[dict[str, Any], int]:
+        requests.append(request.collect)
+        if not request.collect:
+            assert not (state / "benchmark/current").exists()
+            benchmark.begin(state / "benchmark", BEGUN, state)
+            left = {"number": 2, "host": "load", "clients": 50, "jobs": 2, "error": "gone"}
+            benchmark.keep(state / "benchmark", left)
+        elif collected:
+            benchmark.finish(state / "benchmark", [], complete=False)
+        return {**DONE, "error": "interrupted in the middle"}, 130
+
+    monkeypatch.setattr(runner, "execute", execute)
+    document, code = runner.perform(Request("bench"), Project(state.parents[1]))
+    assert code == 130
+    assert requests == [False, True]
+    assert document["error"] == (
+        "interrupted, and nothing of it is left running; what was measured until then is kept"
+    )
+    assert document["benchmark"]["complete"] is False
+    assert [run["error"] for run in document["benchmark"]["runs"]] == ["gone"]
+    assert not (state / "benchmark/current").exists()
+
+
+def result_of(tmp_path: Path, name: str, tps: float) -> str:
+    spread = {"median": tps, "low": tps, "high": tps, "n": 3}
+    case = {"script": "tpcb-like", "mode": "persistent", "protocol": "simple", "clients": 50}
+    document = {
+        "schema": 1,
+        "plan": {"name": "quick"},
+        "system": {"time": "2026-11-23T05:00:00Z", "target": "lab", "commit": None},
+        "summary": [{**case, "paths": {"pooled": {"tps": spread}}}],
+    }
+    (tmp_path / name).write_text(json.dumps(document))
+    return str(tmp_path / name)
+
+
+@pytest.mark.usefixtures("never_runs")
+def test_compare_needs_nothing_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [result_of(tmp_path, "a.json", 100), result_of(tmp_path, "b.json", 200)]
+    assert runner.main(["bench", "--compare", *results], Project(tmp_path)) == 0
+    assert "b is faster than a in 1 of 1 cases" in capsys.readouterr().out
+    assert runner.main(["bench", "--json", "--compare", *results], Project(tmp_path)) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is True
+    assert document["comparison"]["rows"][0]["verdict"] == "faster"
+
+
+@pytest.mark.usefixtures("never_runs")
+def test_compare_refuses_what_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.json").write_text('{"schema": 1, "runs": []}')
+    arguments = ["bench", "--compare", result_of(tmp_path, "a.json", 1), str(tmp_path / "old.json")]
+    assert runner.main(arguments, Project(tmp_path)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "old.json: it was written by another version; measure again" in shown.err
+    assert shown.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -549,6 +654,20 @@ def test_fold_shows_debug_messages_but_no_other_results() -> None:
         event(1, "runner_on_file_diff", "--- before\r\n+++ after", host="db"),
     )
     assert said == [("message", "one\ntwo"), ("message", "three"), ("message", "--- before\n+++ after")]
+
+
+def test_fold_shows_what_a_long_task_has_got_to() -> None:
+    benchmark = {"resolved_action": "pooled.postgres.benchmark"}
+    state, said = fold(
+        event(1, "playbook_on_task_start", task="Load is run"),
+        event(1, "runner_item_on_ok", host="db", res={"progress": "2/9 next; 4 s left"}, **benchmark),
+        event(2, "runner_item_on_ok", host="web", res={"tps": 1}, **benchmark),
+        event(2, "runner_item_on_ok", host="db", res={"progress": "of another"}, resolved_action="x.y.z"),
+    )
+    assert said[-1:] == [("message", "2/9 next; 4 s left")]
+    assert state.progress == "2/9 next; 4 s left"
+    state.fold(stats(3))
+    assert state.progress == ""
 
 
 def test_fold_shows_warnings_once() -> None:

@@ -57,6 +57,7 @@ class _Completed(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+    cpu_seconds: float
 
 
 class _Watch:
@@ -110,6 +111,41 @@ def find_executable(path: str | None) -> str:
     return str(installed[max(installed)])
 
 
+def check(
+    clients: int, jobs: int, log_bytes: int, *, executable: str | None, directory: str
+) -> dict[str, Any]:
+    """Return what the host has for runs of so many clients: ``processors``, ``busy``, ``boot_id``.
+
+    ``log_bytes`` is what the log of transactions may take in ``directory``; ``busy`` is the share of the
+    processors that is in use now. Raises PgbenchError if something is too little.
+    """
+    find_executable(executable)
+    _file_limits(model.Workload(clients=clients, jobs=jobs).open_files)
+    room = os.statvfs(directory)
+    free = room.f_bavail * room.f_frsize
+    if free < log_bytes:
+        raise InvalidInputError(
+            f"Failed to run pgbench: its log may take {log_bytes / 1e6:,.0f} MB in {directory}, "
+            f"and {free / 1e6:,.0f} MB are free there. Make room, or run for less time"
+        )
+    before = _processor_times()
+    time.sleep(1)
+    idle, everything = (after - was for after, was in zip(_processor_times(), before, strict=True))
+    return {
+        "processors": len(os.sched_getaffinity(0)),
+        "busy": round(1 - idle / max(everything, 1), 3),
+        # The same on two hosts that share a kernel, and so their processors.
+        "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    }
+
+
+def _processor_times() -> tuple[int, int]:
+    """Return the ticks that all processors were idle, and all their ticks (proc(5), /proc/stat)."""
+    with Path("/proc/stat").open() as file:
+        times = [int(number) for number in file.readline().split()[1:9]]
+    return times[3] + times[4], sum(times)
+
+
 def initialise(
     target: model.Target,
     scale: int,
@@ -152,7 +188,12 @@ def run(
     timeout: int,
     directory: str,
 ) -> dict[str, Any]:
-    """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``.
+    """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``,
+
+    ``measured``: ``start`` and ``end`` by this host's clock in seconds since 1970, ``cpu_seconds`` that
+    pgbench took
+    (None if it was killed) and ``processors`` of this host; and ``latencies``, how many transactions took
+    how many microseconds, to three digits.
 
     A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
     ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about
@@ -161,6 +202,8 @@ def run(
     command = [find_executable(executable), *model.run_arguments(target, workload)]
     latencies: Mapping[int, int] = {}
     stdout, warning = "", None
+    cpu_seconds = None
+    start = time.time()
     with _session(target, timeout, directory) as session:
         if workload.script_content is not None:
             script = workload.script_content.encode(errors="surrogateescape")
@@ -174,9 +217,11 @@ def run(
             )
         else:
             stdout = completed.stdout
+            cpu_seconds = completed.cpu_seconds
             figures = model.parse_output(stdout)
             error = model.run_error(completed.returncode, completed.stderr, figures)
             warning = None if error else model.run_warning(completed.stderr)
+        end = time.time()
         if figures["transactions"]:
             try:
                 latencies = model.read_log(_lines(session.directory.glob(f"{model.LOG_PREFIX}.*")))
@@ -184,7 +229,19 @@ def run(
             except LogError as damage:
                 error = error or str(damage)
     result = model.run_result(workload, figures, latencies, error)
-    return {**result, "command": shlex.join(command), "stdout": stdout, "warning": warning}
+    return {
+        **result,
+        "command": shlex.join(command),
+        "stdout": stdout,
+        "warning": warning,
+        "measured": {
+            "start": start,
+            "end": end,
+            "cpu_seconds": cpu_seconds,
+            "processors": len(os.sched_getaffinity(0)),
+        },
+        "latencies": model.coarse(latencies),
+    }
 
 
 def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
@@ -199,7 +256,12 @@ def _session(target: model.Target, timeout: float, parent: str) -> Iterator[_Ses
         # Nothing of the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and the
         # files in the home directory (.pgpass, .pg_service.conf, .postgresql) would lead elsewhere than the
         # task says.
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(directory), "LC_ALL": "C"}
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(directory),
+            "LC_ALL": "C",
+            "PGSSLMODE": target.ssl_mode,
+        }
         if target.password is not None:
             path = directory / "passfile"
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -239,6 +301,7 @@ def _execute(command: list[str], session: _Session, open_files: int = 0) -> _Com
     InvalidInputError if it may not open that many files, and PgbenchError if it can't be started.
     """
     limits = _file_limits(open_files)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         process = subprocess.Popen(
             command,
@@ -258,7 +321,9 @@ def _execute(command: list[str], session: _Session, open_files: int = 0) -> _Com
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return _Completed(process.returncode, stdout, stderr)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return _Completed(process.returncode, stdout, stderr, cpu_seconds)
 
 
 def _collect(process: subprocess.Popen[bytes], watch: _Watch) -> tuple[str, str]:

@@ -47,7 +47,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
 def outcome(error: str | None = None, warning: str | None = None) -> dict[str, Any]:
     figures = model.parse_output(FIGURES)
     result = model.run_result(model.Workload(transactions=1), figures, Counter([1000]), error)
-    return {**result, "command": "pgbench mydb", "stdout": FIGURES, "warning": warning}
+    measured = {"start": 1.0, "end": 2.0, "cpu_seconds": 0.5, "processors": 2}
+    more = {"stdout": FIGURES, "warning": warning, "measured": measured, "latencies": {1000: 1}}
+    return {**result, "command": "pgbench mydb", **more}
 
 
 def ends_in(monkeypatch: pytest.MonkeyPatch, result: dict[str, Any]) -> None:
@@ -275,7 +277,8 @@ def test_examples(
 def test_documented_results() -> None:
     documented = yaml.safe_load(pgbench.RETURN)
     result = outcome()
-    assert set(documented) == {*result, "scale", "previous_scale"} - {"warning"}
+    of_check = {"processors", "busy", "boot_id"}
+    assert set(documented) == {*result, "scale", "previous_scale", *of_check} - {"warning"}
     for name in ("run", "details"):
         assert list(documented[name]["contains"]) == list(result[name])
     assert list(documented["run"]["contains"]["latency_ms"]["sample"]) == list(result["run"]["latency_ms"])

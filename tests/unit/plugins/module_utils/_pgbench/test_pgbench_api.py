@@ -140,6 +140,7 @@ pwd > {seen}/directory
         "PATH": os.environ["PATH"],
         "HOME": directory,
         "LC_ALL": "C",
+        "PGSSLMODE": "prefer",
         "PGPASSFILE": f"{directory}/passfile",
     }
     assert "cret" not in (seen / "arguments").read_text()
@@ -147,6 +148,48 @@ pwd > {seen}/directory
     assert (seen / "modes").read_text().split() == ["700", "600"]
     assert (seen / "script").read_text() == "SELECT 'ä';"
     assert not Path(directory).exists()
+
+
+def test_what_a_run_took_is_measured(program: Program, tmp_path: Path) -> None:
+    measured = run(program(f"i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo '{FIGURES}'"), tmp_path)[
+        "measured"
+    ]
+    assert measured["start"] < measured["end"] <= time.time()
+    assert 0 < measured["cpu_seconds"] <= measured["end"] - measured["start"] + 0.02
+    assert measured["processors"] == len(os.sched_getaffinity(0))
+
+
+def test_what_a_killed_run_took_is_not_known(program: Program, tmp_path: Path) -> None:
+    assert run(program("sleep 30"), tmp_path, timeout=1)["measured"]["cpu_seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        (
+            (5000, 0),
+            "so many clients need 5016 open files, and the limit is 2000. Use fewer clients, or raise",
+        ),
+        ((1, 10**18), r"its log may take 1,000,000,000,000 MB in .*, and .* MB are free there. Make room"),
+    ],
+)
+def test_a_host_that_can_not_carry_the_load(
+    program: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sizes: tuple[int, int],
+    says: str,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 2000))
+    with pytest.raises(InvalidInputError, match=says):
+        api.check(sizes[0], 0, sizes[1], executable=program(""), directory=str(tmp_path))
+
+
+def test_a_host_that_can(program: Program, tmp_path: Path) -> None:
+    found = api.check(50, 2, 1000, executable=program(""), directory=str(tmp_path))
+    assert found["processors"] >= 1
+    assert 0 <= found["busy"] <= 1
+    assert found["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_no_place_for_files(program: Program, tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ _CLIENTS = "Use fewer clients, go through PgBouncer, or raise max_connections"
 _MAX_CLIENT_CONN = "Use fewer clients or raise PgBouncer's max_client_conn"
 _POOL = "PgBouncer got no server connection: check that PostgreSQL runs, default_pool_size, and PAUSE"
 EXPLANATIONS = {
-    "all_clients_aborted": "division by zero (3 times)",
+    "all_clients_aborted": "division by zero (3 times, first in command 1 of the script, client 0)",
     "empty_script": 'empty command list for script "empty.sql". Correct script_content',
     "no_password": f"fe_sendauth: no password supplied. {_LOGIN}",
     "no_socket": f"No such file or directory. {_RUNNING}",
@@ -285,10 +285,12 @@ EXPLANATIONS = {
     "End the transaction in script_content",
     "refused": f"Connection refused. {_RUNNING}",
     "role_limit": f'too many connections for role "nob". {_CLIENTS}',
-    "some_clients_aborted": "division by zero (6 times)",
-    "syntax_error": 'syntax error at or near "SELEC" (LINE 1: SELEC 1;) (3 times). Correct script_content',
+    "some_clients_aborted": "division by zero (6 times, first in command 2 of the script, client 0)",
+    "syntax_error": 'syntax error at or near "SELEC" (LINE 1: SELEC 1;) '
+    "(3 times, first in command 1 of the script, client 0). Correct script_content",
     "syntax_error_and_too_many_clients": "sorry, too many clients already (117 times); "
-    f'syntax error at or near "SELEC" (LINE 1: SELEC 1;) (33 times). {_CLIENTS}',
+    'syntax error at or near "SELEC" (LINE 1: SELEC 1;) '
+    f"(33 times, first in command 1 of the script, client 0). {_CLIENTS}",
     "terminated": "terminating connection due to administrator command (3 times); "
     "perhaps the backend died while processing. Look into the server's log",
     "terminated_unevenly": "terminating connection due to administrator command (3 times); "
@@ -404,6 +406,11 @@ def test_error_of_a_run() -> None:
     assert model.run_error(0, "", figures) is None  # failed transactions are figures
     assert model.run_error(1, ERRORS["refused"], nothing) == EXPLANATIONS["refused"]
     assert model.run_error(-9, "", nothing) == "pgbench was killed by signal 9. Look into the kernel's log"
+    empty = {**nothing, "transactions": 0, "failed": 0}
+    assert (
+        model.run_error(0, "", empty)
+        == "no transaction ended in that time. Run for longer, or look for locks"
+    )
     # Seen with 15.18, 60 clients and 8 threads.
     assert model.run_error(-11, ERRORS["too_many_clients"], nothing) == EXPLANATIONS["too_many_clients"]
     assert model.run_error(0, "", nothing) == "pgbench printed no figures. Check executable"
@@ -423,6 +430,19 @@ def test_warning_of_a_run() -> None:
     assert (model.run_warning(ERRORS["pgbouncer_prepared_statements"]) or "").startswith(
         'pgbench reported: prepared statement "P_0" already exists (9 times). Set PgBouncer\'s'
     )
+
+
+@pytest.mark.parametrize(
+    ("latencies", "expected"),
+    [
+        ({}, {}),
+        ({1: 2, 999: 1}, {1: 2, 999: 1}),
+        ({1234: 1, 1230: 2, 1236: 1}, {1230: 3, 1240: 1}),
+        ({1234567: 1}, {1230000: 1}),
+    ],
+)
+def test_coarse_latencies(latencies: dict[int, int], expected: dict[int, int]) -> None:
+    assert model.coarse(latencies) == expected
 
 
 def test_incomplete_log() -> None:
@@ -455,9 +475,10 @@ def test_arguments_of_a_full_run() -> None:
         max_tries=3,
         vacuum=True,
         log_sampling_rate=0.01,
+        variables={"sku": 7, "name": "x y"},
     )
     assert " ".join(model.run_arguments(replace(TARGET, host=""), workload)) == (
-        "-c 50 -j 4 -M prepared -T 30 -f script.sql -C --max-tries=3 "
+        "-c 50 -j 4 -M prepared -T 30 -f script.sql -C --define=sku=7 --define=name=x y --max-tries=3 "
         "--failures-detailed -l --log-prefix=log --sampling-rate=0.01 -p 6432 -U myuser mydb"
     )
 

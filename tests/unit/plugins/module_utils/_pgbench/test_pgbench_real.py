@@ -390,7 +390,7 @@ RUN_FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     "no tables": ({}, 'relation "pgbench_branches" does not exist. Create the tables with action=initialise'),
     "syntax of SQL": (
         {"script_content": "SELECT 1;\nSELEC 2;", "clients": 3},
-        'syntax error at or near "SELEC" (LINE 1: SELEC 2;) (3 times). Correct script_content',
+        'syntax error at or near "SELEC" (LINE 1: SELEC 2;) (3 times, first in command 2 of the script, ',
     ),
     "syntax of pgbench": (
         {"script_content": "\\sett x 1"},
@@ -457,7 +457,10 @@ def test_figures_of_an_aborted_run(account: Account, run_module: Runner) -> None
     run = run_module(
         action="run", clients=4, transactions=5, script_content=script, on_error="report", **account.login
     )["run"]
-    assert run["error"] == "the run was aborted and its figures are incomplete: division by zero"
+    assert run["error"] == (
+        "the run was aborted and its figures are incomplete: division by zero "
+        "(in command 2 of the script, client 0)"
+    )
     assert run["transactions"] == 15
     assert run["tps"] > 0
     check_latencies(run)

@@ -1,0 +1,203 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is kept of a benchmark on the controller, below ``.state/<target>/benchmark``.
+
+``current/`` holds what runs have left so far, each as soon as it has ended. From that the document is made,
+at the end or when a benchmark was broken off. Nothing in here is secret; it is its owner's nevertheless.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (
+    compare,
+    plans,
+    results,
+    samples,
+)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import (
+    BenchmarkError,
+    PlanError,
+    ResultError,
+)
+
+KEPT_RESULTS = 20
+_POLL_SECONDS = 0.02
+
+
+def read_plan(given: str) -> plans.Plan:
+    """Return a built-in plan by its name, or a custom one by its file, with the contents of its scripts.
+
+    Raises PlanError.
+    """
+    if given in plans.BUILTIN:
+        return plans.builtin(given)
+    path = Path(given)
+    if not path.is_file():
+        known = ", ".join(plans.BUILTIN)
+        raise PlanError(f"Failed to find the plan {given}: it is neither one of {known} nor a file")
+    try:
+        plan = plans.custom(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PlanError(f"Failed to read the plan {path}: {' '.join(str(error).split())}") from error
+    contents = {}
+    for name in plans.own_scripts(plan):
+        try:
+            contents[name] = (path.parent / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(
+                f"Failed to read the script {name} of the plan {path}: {getattr(error, 'strerror', error)};"
+                " give one of pgbench's own (tpcb-like, simple-update, select-only) or a file beside the plan"
+            ) from error
+    cases = [
+        {**case, "content": contents[case["script"]]} if case["script"] in contents else case
+        for case in plan["cases"]
+    ]
+    return {**plan, "cases": cases}
+
+
+def begin(directory: Path, beginning: Mapping[str, Any], root: Path) -> None:
+    """Make room for a benchmark: ``plan``, ``schedule`` and ``system``. Raises BenchmarkError."""
+    commit, dirty = _commit(root)
+    system = {**beginning["system"], "commit": commit, "dirty": dirty}
+    current = directory / "current"
+    try:
+        shutil.rmtree(current, ignore_errors=True)
+        (current / "runs").mkdir(mode=0o700, parents=True)
+        _write(current / "begun.json", json.dumps({**beginning, "system": system, "started": time.time()}))
+    except OSError as error:
+        raise BenchmarkError(f"Failed to keep the benchmark in {current}: {error.strerror}") from error
+
+
+def _commit(root: Path) -> tuple[str | None, bool]:
+    """Return what is checked out, and whether it was changed; None where it is no checkout."""
+    found = []
+    for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            git = subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None, False
+        found.append(git.stdout.strip())
+    return found[0], bool(found[1])
+
+
+def keep(directory: Path, artefact: Mapping[str, Any]) -> None:
+    """Keep what a run left on a load host. Raises BenchmarkError."""
+    path = directory / "current" / "runs" / f"{artefact['number']:04}-{artefact['host']}.json"
+    try:
+        _write(path, json.dumps(artefact))
+    except OSError as error:
+        raise BenchmarkError(
+            f"Failed to keep the run in {path}: {error.strerror}. Make room there"
+        ) from error
+
+
+def begun(directory: Path) -> dict[str, Any]:
+    """Return ``plan``, ``schedule``, ``system`` and when it ``started``. Raises BenchmarkError."""
+    path = directory / "current" / "begun.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"Failed to find the benchmark that goes on in {path}: {error}") from error
+    return found
+
+
+def meet(directory: Path, number: int, host: str, hosts: Sequence[str], seconds: float) -> list[str]:
+    """Wait until all load hosts are about to begin with a run, and return those that did not come in time."""
+    folder = directory / "current" / "start"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / f"{number:04}-{host}").touch(mode=0o600)
+    deadline = time.monotonic() + seconds
+    missing = list(hosts)
+    while missing and time.monotonic() < deadline:
+        missing = [name for name in missing if not (folder / f"{number:04}-{name}").exists()]
+        time.sleep(_POLL_SECONDS)
+    return missing
+
+
+def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> dict[str, Any] | None:
+    """Make the document of what is in ``current/``, write it in all its forms, and return it.
+
+    None, and nothing changes, if no run has ended. Raises BenchmarkError.
+    """
+    current = directory / "current"
+    try:
+        beginning = begun(directory)
+        artefacts = [
+            json.loads(path.read_text(encoding="utf-8")) for path in sorted((current / "runs").glob("*.json"))
+        ]
+    except (OSError, ValueError) as error:
+        raise BenchmarkError(f"Failed to read what the runs left in {current}: {error}") from error
+    versions = [one["details"]["pgbench_version"] for one in artefacts if "details" in one]
+    beginning["system"]["pgbench"] = next(filter(None, versions), None)
+    document = results.document(beginning, artefacts, rows, complete=complete)
+    try:
+        if document["runs"]:
+            _write_raw(current / "raw", artefacts)
+            shutil.rmtree(directory / "raw", ignore_errors=True)
+            (current / "raw").rename(directory / "raw")
+            written = json.dumps(document, indent=1) + "\n"
+            _write(directory / "latest.json", written)
+            _write(directory / "latest.txt", "\n".join(results.table(document)) + "\n")
+            _keep_result(directory / "results", document, written)
+        shutil.rmtree(current)
+    except OSError as error:
+        raise BenchmarkError(f"Failed to write the results to {directory}: {error.strerror}") from error
+    return document if document["runs"] else None
+
+
+def _keep_result(folder: Path, document: Mapping[str, Any], written: str) -> None:
+    """Keep the document beside those of earlier benchmarks, for ``--compare``."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    when = document["system"]["time"].replace(":", "").replace("-", "")
+    _write(folder / f"{when}-{document['plan']['name']}.json", written)
+    for old in sorted(folder.iterdir())[:-KEPT_RESULTS]:
+        old.unlink()
+
+
+def _write_raw(folder: Path, artefacts: Sequence[Mapping[str, Any]]) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    by_number: dict[int, list[Mapping[str, Any]]] = {}
+    for artefact in artefacts:
+        by_number.setdefault(artefact["number"], []).append(artefact)
+    for number, parts in by_number.items():
+        # With several load hosts, each one's part has its name above it.
+        texts = [
+            (f"# {part['host']}\n" if len(parts) > 1 else "")
+            + (part.get("stdout") or part.get("error") or "")
+            for part in parts
+        ]
+        _write(folder / f"{number:04}.txt", "".join(texts))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, in one piece."""
+    new = path.with_name(f".{path.name}.new")
+    with suppress(FileNotFoundError):
+        new.unlink()
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    new.rename(path)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the document of a benchmark. Raises ResultError if the file is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultError(f"Failed to compare {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ResultError(
+            f"Failed to compare {path}: it is no JSON; give a latest.json of `runner.py bench`"
+        ) from error
+    return compare.check(found, str(path))

@@ -1,0 +1,181 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Looks at PgBouncer and PostgreSQL once a second, in a process of its own, until it is asked for that.
+
+It listens on an abstract Unix socket: whoever connects as the same account gets all rows as JSON, and it
+ends. It leaves no file behind, and ends by itself when its time is over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import samples
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import SamplesError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.console import Console
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import ConsoleError
+
+_ADDRESS = "\0pooled.postgres.benchmark_samples"
+_ANSWER_SECONDS = 10
+_ALWAYS = (
+    "default_pool_size",
+    "max_client_conn",
+    "max_db_connections",
+    "pool_mode",
+    "max_prepared_statements",
+)
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Poolers:
+    """The consoles of all PgBouncer processes, connected to again where one has gone."""
+
+    def __init__(self, directory: str, port: int) -> None:
+        self._directory = Path(directory)
+        self._port = port
+        self._consoles: dict[Path, Console] = {}
+
+    def run(self, command: str) -> list[dict[str, Any]]:
+        """Return the rows of all processes. Raises ConsoleError if one does not answer, or none is there."""
+        folders = sorted(path.parent for path in self._directory.glob(f"*/.s.PGSQL.{self._port}"))
+        if not folders:
+            raise ConsoleError(
+                f"Failed to reach PgBouncer's console: there is no socket for port {self._port} below"
+                f" {self._directory}. Look whether it runs: systemctl status 'pgbouncer*'"
+            )
+        rows = []
+        for folder in folders:
+            try:
+                if folder not in self._consoles:
+                    self._consoles[folder] = Console(str(folder), self._port)
+                rows += self._consoles[folder].run(command, _ANSWER_SECONDS)
+            except ConsoleError:
+                self._consoles.pop(folder, None)
+                raise
+        return rows
+
+    def processes(self) -> list[int]:
+        """Return the ids of the processes that were reached."""
+        return [console.process() for console in self._consoles.values()]
+
+
+def look(poolers: Poolers) -> list[Any]:
+    """Return a row."""
+    processes = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            processes[int(path.parent.name)] = samples.process(
+                path.read_text(encoding="utf-8", errors="replace")
+            )
+    ours: list[Any] = [None] * 6
+    cpu = memory = None
+    with suppress(ConsoleError, OSError):
+        ours = list(samples.totals(poolers.run("SHOW POOLS"), poolers.run("SHOW STATS")))
+        pids = [pid for pid in poolers.processes() if pid in processes]
+        cpu = sum(processes[pid].own for pid in pids) / _TICKS
+        memory = sum(_memory(pid) for pid in pids)
+    return [round(time.time(), 3), *ours, cpu, samples.server_ticks(processes) / _TICKS, memory]
+
+
+def _memory(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    return int(found[1]) if found else 0
+
+
+def start(directory: str, port: int, seconds: int, interval: float) -> dict[str, Any]:
+    """Begin, in place of one still at it; return ``version``, ``settings`` and ``processes`` of PgBouncer.
+
+    Settings are those that differ from their defaults, and what pools depend on; where PgBouncer can't be
+    asked, ``problem`` says why. Raises SamplesError.
+    """
+    stop()
+    found: dict[str, Any] = {"version": None, "settings": {}, "processes": 0, "problem": None}
+    try:
+        poolers = Poolers(directory, port)
+        found["version"] = str(poolers.run("SHOW VERSION")[0]["version"]).rpartition(" ")[2]
+        found["settings"] = {
+            row["key"]: row["value"]
+            for row in poolers.run("SHOW CONFIG")
+            if row["value"] != row.get("default") or row["key"] in _ALWAYS
+        }
+        found["processes"] = len(poolers.processes())
+    except ConsoleError as error:
+        found["problem"] = str(error)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(_ADDRESS)
+        listener.listen()
+    except OSError as error:
+        raise SamplesError(
+            f"Failed to start sampling: {error.strerror}. Another account's sampling is still at it"
+        ) from error
+    if not os.fork():
+        _detached(lambda: _sample(listener, Poolers(directory, port), seconds, interval))
+    listener.close()
+    return found
+
+
+def _detached(work: Callable[[], None]) -> NoReturn:
+    """Do something without being anybody's: neither Ansible nor SSH waits for it."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(nothing, descriptor)
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _sample(listener: socket.socket, poolers: Poolers, seconds: int, interval: float) -> None:
+    began = time.monotonic()
+    rows: list[list[Any]] = []
+    while (now := time.monotonic()) - began < seconds:
+        rows.append(look(poolers))
+        # Also where looking takes long, the next look is when it is due.
+        left = interval - (time.monotonic() - now)
+        if select.select([listener], [], [], max(left, 0))[0] and _answered(listener, [*rows, look(poolers)]):
+            return
+
+
+def _answered(listener: socket.socket, rows: list[list[Any]]) -> bool:
+    client, _ = listener.accept()
+    with client:
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", credentials)[1] not in (0, os.geteuid()):
+            return False
+        # The next may begin as soon as this one has answered.
+        listener.close()
+        client.settimeout(_ANSWER_SECONDS)
+        client.sendall(json.dumps(rows).encode())
+    return True
+
+
+def stop() -> list[list[Any]] | None:
+    """End the sampling and return its rows, None if there is none. Raises SamplesError."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        try:
+            connection.connect(_ADDRESS)
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+            rows: list[list[Any]] = json.loads(received)
+        except (ConnectionRefusedError, ConnectionResetError):
+            return None  # nobody is there, or it has just ended by itself
+        except (OSError, ValueError) as error:
+            raise SamplesError(
+                f"Failed to fetch the samples as user {os.geteuid()}: {error}."
+                " Do it as the account that began with them"
+            ) from error
+    return rows

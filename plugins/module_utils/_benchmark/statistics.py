@@ -1,0 +1,57 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What repeats of a run say, and when two of them differ. Pure; docs/benchmark.md says why so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any
+
+ENOUGH = 3
+"""Repeats of each side that a claim needs."""
+
+FASTER, SLOWER, NO_DIFFERENCE = "faster", "slower", "no difference"
+TOO_FEW, NOT_MEASURED = "too few runs", "not measured"
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Return ``median``, ``low``, ``high`` and ``n``; the first three are None where there is no value."""
+    if not values:
+        return {"median": None, "low": None, "high": None, "n": 0}
+    return {"median": median(values), "low": min(values), "high": max(values), "n": len(values)}
+
+
+def middle(values: Iterable[float | None]) -> float | None:
+    """Return the median of what there is, None if there is nothing."""
+    there = [value for value in values if value is not None]
+    return median(there) if there else None
+
+
+def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return ``ratio``, ``low``, ``high`` and ``verdict`` of one spread against another.
+
+    ``ratio`` is that of the medians, ``low`` and ``high`` what it would be if each side had its worst and
+    the other
+    its best repeat. A claim is made only where the ranges of enough repeats do not overlap: with three on
+    each side, that happens by chance in one of ten cases (2 of the 20 orders of six equal values).
+    """
+    if not one["n"] or not other["n"]:
+        return {"ratio": None, "low": None, "high": None, "verdict": NOT_MEASURED}
+    result = {
+        "ratio": _quotient(one["median"], other["median"]),
+        "low": _quotient(one["low"], other["high"]),
+        "high": _quotient(one["high"], other["low"]),
+    }
+    if min(one["n"], other["n"]) < ENOUGH:
+        verdict = TOO_FEW
+    elif one["low"] > other["high"]:
+        verdict = FASTER
+    elif one["high"] < other["low"]:
+        verdict = SLOWER
+    else:
+        verdict = NO_DIFFERENCE
+    return {**result, "verdict": verdict}
+
+
+def _quotient(one: float, other: float) -> float | None:
+    return round(one / other, 4) if other else None
