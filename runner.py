@@ -709,6 +709,8 @@ def bench(request: Request, project: Project) -> tuple[Document, int]:
     # An earlier benchmark must not pass for one that failed, or was only a check.
     latest = project.read(request.target, "benchmark/latest.json")
     document["benchmark"] = latest if latest != before else None
+    page = project.state(request.target) / "benchmark/latest.html"
+    document["report"] = str(page) if document["benchmark"] else None
     if document["error"] and document["benchmark"]:
         cause = "interrupted, and nothing of it is left running" if code > 128 else document["error"]
         document["error"] = f"{cause}; what was measured until then is kept"
@@ -787,7 +789,7 @@ def report(document: Document, table: str) -> list[str]:
     if document.get("endpoints"):
         lines += ["", "Endpoints:", *columns(document["endpoints"].items())]
     if document.get("benchmark"):
-        lines += ["", *table.splitlines()]
+        lines += ["", *table.splitlines(), "", f"Report: {document['report']}"]
     verdict = "ok" if document["ok"] else f"FAILED: {document['error']}"
     lines += ["", f"{document['verb']} on {document['target']} after {document['seconds']:.1f} s: {verdict}"]
     return [*lines, f"Log: {document['log']}"] if document["log"] else lines

@@ -57,7 +57,9 @@ def test_every_run_is_a_row_with_its_raw_output(benchmarked: Benchmarked, lab: L
 
 def test_the_demo_has_its_answer_in_a_minute(benchmarked: Benchmarked) -> None:
     assert benchmarked.document["seconds"] < 60
-    assert benchmarked.document["benchmark"]["answer"][0].startswith("PgBouncer is ")
+    assert benchmarked.document["benchmark"]["answer"][0].startswith(
+        "PgBouncer was faster than direct connections in "
+    )
 
 
 def test_a_result_says_what_it_depends_on(benchmarked: Benchmarked) -> None:
@@ -175,7 +177,7 @@ def test_what_was_finished_before_ctrl_c_is_kept(lab: Lab, tmp_path: Path) -> No
     assert document["complete"] is False
     assert 3 < len(document["runs"]) < 20
     assert all(run["inside"] for run in document["runs"])
-    assert f"{len(document['runs'])} of 200 runs were made" in " ".join(document["answer"])
+    assert document["answer"][0].startswith("The benchmark was interrupted")
     # Nothing goes on.
     assert lab.ssh(lab.database, "grep benchmark_samples /proc/net/unix").returncode == 1
     assert lab.ssh(lab.monitoring, "pgrep -x pgbench").returncode == 1

@@ -768,6 +768,7 @@ def test_report() -> None:
         "failures": [{"host": "db", "task": "Go", "message": "no\nand no"}],
         "endpoints": {"grafana": "http://10.0.1.10:3000"},
         "benchmark": {"schema": 1},
+        "report": "/x/latest.html",
         "log": "/x/ansible.log",
     }
     assert runner.report(document, "a table\n") == [
@@ -786,6 +787,8 @@ def test_report() -> None:
         "  grafana  http://10.0.1.10:3000",
         "",
         "a table",
+        "",
+        "Report: /x/latest.html",
         "",
         "bench on lab after 12.3 s: FAILED: db: Go: no",
         "Log: /x/ansible.log",

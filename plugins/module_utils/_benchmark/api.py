@@ -29,6 +29,10 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     PlanError,
     ResultError,
 )
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.markdown import (
+    render_markdown,
+)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import render_html
 
 KEPT_RESULTS = 20
 _POLL_SECONDS = 0.02
@@ -149,6 +153,8 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
             written = json.dumps(document, indent=1) + "\n"
             _write(directory / "latest.json", written)
             _write(directory / "latest.txt", "\n".join(results.table(document)) + "\n")
+            _write(directory / "latest.md", render_markdown(document))
+            _write(directory / "latest.html", render_html(document))
             _keep_result(directory / "results", document, written)
         shutil.rmtree(current)
     except OSError as error:

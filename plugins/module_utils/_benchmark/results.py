@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans, samples, statistics
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.answer import answer, caveats
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model import (
     LATENCY_FIGURES,
     latency_figures,
@@ -23,8 +24,6 @@ SCHEMA = 1
 # can use.
 _SATURATED_HOST = 0.85
 _SATURATED_THREADS = 0.95
-# What a host does by itself is less.
-_BUSY = 0.15
 # Less than any client takes: PgBouncer had the memory already, for it gives none back.
 _LEAST_KB_PER_CLIENT = 1.0
 # What PostgreSQL and PgBouncer say to one client too many.
@@ -69,8 +68,7 @@ def document(
         "connections": connections(runs, rows),
         "samples": {"interval": 1, "rows": samples.series(rows)},
     }
-    wanted = sum(1 for item in begun["schedule"] if item["repeat"])
-    return {**made, "answer": answer(made, wanted)}
+    return {**made, "answer": answer(made)}
 
 
 def run(
@@ -197,72 +195,12 @@ def connections(runs: Sequence[Mapping[str, Any]], rows: Sequence[samples.Row]) 
 # --- Words ----------------------------------------------------------------------------------------------
 
 
-def answer(made: Mapping[str, Any], wanted: int) -> list[str]:
-    """Return what the benchmark says: where pooling gains, where it does not, and what to mind."""
-    pairs = [(row, one) for row in made["summary"] for one in row["comparisons"][:1]]
-    gains = [pair for pair in pairs if pair[1]["verdict"] == statistics.FASTER]
-    losses = [pair for pair in pairs if pair[1]["verdict"] == statistics.SLOWER]
-    same = [pair for pair in pairs if pair[1]["verdict"] == statistics.NO_DIFFERENCE]
-    served = [
-        row
-        for row, one in pairs
-        if _refused(row["paths"][one["against"]]) and row["paths"][one["path"]]["tps"]["n"]
-    ]
-    good = []
-    if gains:
-        row, best = max(gains, key=lambda pair: pair[1]["ratio"])
-        tps = [f"{row['paths'][best[side]]['tps']['median']:,.0f}" for side in ("path", "against")]
-        good.append(
-            f"is {best['ratio']:.2f} times as fast with {plans.label(row)}: {tps[0]} transactions a second"
-            f" against {tps[1]}"
-        )
-    if served:
-        most = max(row["clients"] for row in served)
-        good.append(f"serves {most:,} clients, which PostgreSQL refuses directly")
-    if good:
-        sentences = [f"PgBouncer {'; it '.join(good)}."]
-    elif losses or same:
-        sentences = ["PgBouncer gains nothing here."]
-    else:
-        sentences = ["Too little was measured to say what PgBouncer gains."] if pairs else []
-    rest = [f"is slower with {_listed(losses)}"] if losses else []
-    rest += [f"makes no difference with {_listed(same)}"] if same else []
-    if rest:
-        sentences.append(f"It {', and '.join(rest)}.")
-    return sentences + _cautions(made, wanted)
-
-
 def _refused(path: Mapping[str, Any]) -> bool:
     return not path["tps"]["n"] and bool(_REFUSED.search(path["error"] or ""))
 
 
-def _listed(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> str:
-    return "; ".join(f"{plans.label(row)} ({one['ratio']:.2f} x)" for row, one in pairs)
-
-
-def _cautions(made: Mapping[str, Any], wanted: int) -> list[str]:
-    runs = made["runs"]
-    found = []
-    busy = max(value or 0 for value in (0, *(made["system"].get("background") or {}).values()))
-    if busy > _BUSY:
-        found.append(
-            f"{busy:.0%} of the processors were busy before the first run: measure again on a quiet machine."
-        )
-    if not made["complete"]:
-        found.append(f"It was broken off: {len(runs)} of {wanted} runs were made.")
-    saturated = sum(1 for one in runs if one["generator"] and one["generator"]["saturated"])
-    if saturated:
-        found.append(
-            f"In {saturated} of {len(runs)} runs pgbench itself was at the limit of its processors: there it"
-            " was measured, and not the server."
-        )
-    if made["system"].get("same_machine"):
-        found.append("Load and database shared one machine's processors: trust the ratios, not the figures.")
-    return found
-
-
 def table(made: Mapping[str, Any]) -> list[str]:
-    """Return the document as lines of text: the answer, a row for each case, and the errors below."""
+    """Return the document as lines of text: the answer, what to mind, a row for each case, and errors."""
     paths = [name for name in plans.PATHS if any(name in row["paths"] for row in made["summary"])]
     rows: list[list[str]] = [
         ["run", *(f"{name} tps" for name in paths), *(f"{name}/{paths[0]}" for name in paths[1:])]
@@ -292,7 +230,7 @@ def table(made: Mapping[str, Any]) -> list[str]:
     repeats = max((side["tps"]["n"] for row in made["summary"] for side in row["paths"].values()), default=0)
     if repeats > 1:
         notes.append("tps: medians of the repeats, and how far the lowest and the highest are from it")
-    return [*made["answer"], "", *aligned(rows), *notes]
+    return [*made["answer"], *caveats(made), "", *aligned(rows), *notes]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -103,7 +103,7 @@ def test_a_broken_off_benchmark_has_what_was_finished() -> None:
     document = results.document(begun(), [artefact(1), artefact(2)], [], complete=False)
     assert document["complete"] is False
     assert [run["path"] for run in document["runs"]] == ["direct", "pooled"]
-    assert document["answer"][-1] == "It was broken off: 2 of 6 runs were made."
+    assert "The benchmark was interrupted: 2 runs are here, the rest is missing." in results.table(document)
     assert document["summary"][0]["comparisons"][0]["verdict"] == "too few runs"
 
 
@@ -166,42 +166,11 @@ def test_what_a_connection_costs(before: int, each: float | None) -> None:
 CASE = "select-only, 50 clients"
 
 
-@pytest.mark.parametrize(
-    ("direct", "pooled", "changes", "answer"),
-    [
-        (
-            FEW,
-            MANY,
-            {"mode": "reconnect"},
-            [
-                f"PgBouncer is 2.98 times as fast with {CASE}, reconnecting:"
-                " 301 transactions a second against 101."
-            ],
-        ),
-        (NONE, MANY, {"clients": 150}, ["PgBouncer serves 150 clients, which PostgreSQL refuses directly."]),
-        (MANY, FEW, {}, ["PgBouncer gains nothing here.", f"It is slower with {CASE} (0.34 x)."]),
-        (FEW, FEW, {}, ["PgBouncer gains nothing here.", f"It makes no difference with {CASE} (1.00 x)."]),
-        (NONE, NONE, {}, ["Too little was measured to say what PgBouncer gains."]),
-        ([100], [300], {"repeats": 1}, ["Too little was measured to say what PgBouncer gains."]),
-    ],
-)
-def test_the_answer(direct: Tps, pooled: Tps, changes: dict[str, Any], answer: list[str]) -> None:
-    assert measured(direct, pooled, **changes)["answer"] == answer
-
-
-@pytest.mark.parametrize(
-    ("system", "cpu", "says"),
-    [
-        ({"same_machine": True}, 1.0, "shared one machine's processors"),
-        ({"background": {"database_cpu": 0.4, "load_cpu": 0.02}}, 1.0, "40% of the processors were busy"),
-        ({"background": {"database_cpu": 0.1, "load_cpu": 0.02}}, 1.0, None),
-        ({}, 19.0, "In 1 of 1 runs pgbench itself was at the limit of its processors"),
-    ],
-)
-def test_what_is_to_be_minded(system: dict[str, Any], cpu: float, says: str | None) -> None:
-    beginning = {**begun(paths=["direct"], repeats=1), "system": {**SYSTEM, **system}}
-    answer = results.document(beginning, [artefact(1, cpu=cpu)], [], complete=True)["answer"]
-    assert (says in " ".join(answer)) if says else answer == []
+@pytest.mark.parametrize(("cpu", "saturated"), [(1.0, False), (19.0, True)])
+def test_a_load_generator_at_its_limit_is_said(cpu: float, saturated: bool) -> None:
+    document = results.document(begun(paths=["direct"], repeats=1), [artefact(1, cpu=cpu)], [], complete=True)
+    said = "In 1 of 1 run the load generator was at its own limit"
+    assert any(line.startswith(said) for line in results.table(document)) is saturated
 
 
 def _cells(document: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -229,7 +198,9 @@ def test_the_table(direct: Tps, pooled: Tps, cells: list[str]) -> None:
 def test_only_one_client_too_many_is_refused() -> None:
     left = [artefact(1, None, error="Connection refused"), artefact(2)]
     document = results.document(begun(repeats=1), left, [], complete=True)
-    assert document["answer"] == ["Too little was measured to say what PgBouncer gains."]
+    assert document["answer"][0].startswith(
+        "Whether PgBouncer is faster than direct connections can't be said"
+    )
     assert _cells(document)[0][1:3] == ["failed", "100"]
 
 
