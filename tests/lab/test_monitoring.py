@@ -24,7 +24,7 @@ POSTGRESQL, PGBOUNCER, PROMETHEUS = 5432, 6432, 9090
 QUICK = {
     "monitoring_scrape_interval": "5s",
     "monitoring_evaluation_interval": "5s",
-    "monitoring_thresholds": {"pool_for": "0s", "connections_for": "0s"},
+    "monitoring_thresholds": {"pooler_down_for": "0s", "pool_for": "0s", "connections_for": "0s"},
 }
 SECONDS, RATE = 60, 200
 # Within which what is so is scraped, judged and told, on a busy machine. In seconds.
