@@ -66,7 +66,7 @@ async def look(address, port, few):
         writer.close()
         return port
 async def scan(address):
-    few = asyncio.Semaphore(500)
+    few = asyncio.Semaphore(900)
     return await asyncio.gather(*[look(address, port, few) for port in range(1, 10001)])
 print(json.dumps([port for port in asyncio.run(scan(json.load(sys.stdin))) if port]))
 """
