@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.pooled.postgres.plugins.module_utils._monitoring import model
+
+# Inputs of the hosts that say where a job is, if it is elsewhere than usual.
+PORTS = {
+    "postgres": "exporters_postgres_port",
+    "pgbouncer": "exporters_pgbouncer_port",
+    "node": "exporters_node_port",
+    "prometheus": "monitoring_prometheus_port",
+}
 
 
 def monitoring_targets(
@@ -32,6 +41,8 @@ def monitoring_targets(
             "groups": list(host["group_names"]),
             "processes": processes(host),
             "listen_address": host.get("monitoring_listen_address") or "127.0.0.1",
+            "ports": {job: int(host[name]) for job, name in PORTS.items() if host.get(name)},
+            "tls": boolean(host.get("exporters_tls", False)),
         }
         for host in hosts
     ]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 DEFAULT_PORTS = {"postgres": 9187, "pgbouncer": 9127, "node": 9100, "prometheus": 9090, "alertmanager": 9093}
+EXPORTERS = ("postgres", "pgbouncer", "node")
 
 # Job, address, port and labels of its own.
 _Target = tuple[str, str, int, dict[str, str]]
@@ -37,7 +38,6 @@ def targets(
     hosts: Iterable[Mapping[str, Any]],
     stack: str,
     me: str,
-    ports: Mapping[str, int] | None = None,
     *,
     alertmanager: bool = False,
 ) -> list[dict[str, Any]]:
@@ -46,10 +46,11 @@ def targets(
     Args:
         hosts: dictionaries with ``name``, ``address``, the ``groups`` that the host is in (``database``,
             ``monitoring``), of a database host the number of ``processes`` of its PgBouncer, and of a
-            monitoring host the address that its Prometheus listens on (``listen_address``).
+            monitoring host the address that its Prometheus listens on (``listen_address``). Its ``ports`` are
+            by job, where they are not the usual ones; PgBouncer's is that of its first process. ``tls`` says
+            whether its exporters are asked over HTTPS.
         stack: name of the stack.
         me: name of the host that scrapes.
-        ports: by job, where they are not the usual ones; PgBouncer's is that of its first process.
         alertmanager: whether the host that scrapes has an Alertmanager.
 
     Returns:
@@ -58,11 +59,16 @@ def targets(
     Raises:
         ValueError: a host has no address, or a database host no PgBouncer process.
     """
-    at = {**DEFAULT_PORTS, **(ports or {})}
+
+    def scheme(job: str, host: Mapping[str, Any]) -> dict[str, str]:
+        # Prometheus' own word for how a target is asked; it is no label of the series.
+        return {"__scheme__": "https"} if host.get("tls") and job in EXPORTERS else {}
+
     found = []
     for host in sorted(hosts, key=lambda one: str(one["name"])):
         if not host.get("address"):
             raise ValueError(f"{host['name']} has no address (pooled_address)")
+        at = {**DEFAULT_PORTS, **host.get("ports", {})}
         served = [*_database_targets(host, at), *_monitoring_targets(host, at, me, alertmanager)]
         if {"database", "monitoring"} & set(host["groups"]):
             served.append(("node", str(host["address"]), at["node"], {}))
@@ -70,7 +76,7 @@ def targets(
             {
                 "job": job,
                 "targets": [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"],
-                "labels": {"stack": stack, "host": str(host["name"]), **labels},
+                "labels": {"stack": stack, "host": str(host["name"]), **labels, **scheme(job, host)},
             }
             for job, address, port, labels in served
         ]

@@ -120,10 +120,10 @@ def _watching(host: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
         known = facts.get("services", {}).get(unit, {})
         versions = facts.get("packages", {}).get(package, [])
         state = known.get("state", "unknown")
-        if name == "prometheus" and not versions and facts.get("answers"):
-            # In a container, of which systemd knows nothing.
-            state = "running"
-        elif name != "prometheus" and (not versions or known.get("status") == "disabled"):
+        if name == "prometheus":
+            # Of one in a container systemd knows nothing, or that the package's is stopped.
+            state = "running" if facts.get("answers") else "not answering" if state == "running" else state
+        elif not versions or known.get("status") == "disabled":
             continue
         version = versions[0]["version"] if versions else None
         found.append({"host": host, "name": name, "state": state, "version": version})

@@ -114,3 +114,4 @@ def test_without_a_receiver_there_is_no_alertmanager(composed: Scenario) -> None
     run = converge(composed, monitoring_webhook={})
     assert run.returncode == 0, run.stdout
     assert composed.root(HOST, "docker ps --format '{{.Names}}'") == "prometheus"
+    assert "alertmanager-secrets" not in composed.root(HOST, "ls /etc/prometheus")

@@ -56,8 +56,8 @@ def flat(found: list[dict[str, Any]]) -> list[str]:
             ],
         ),
         (
-            [DATABASE],
-            {"ports": {"postgres": 1, "pgbouncer": 2, "node": 3}},
+            [{**DATABASE, "ports": {"postgres": 1, "pgbouncer": 2, "node": 3}}],
+            {},
             ["node db 10.0.2.4:3", "pgbouncer db 10.0.2.4:2 1", "postgres db 10.0.2.4:1"],
         ),
         (
@@ -104,6 +104,18 @@ def flat(found: list[dict[str, Any]]) -> list[str]:
 )
 def test_targets(hosts: list[dict[str, Any]], how: dict[str, Any], wanted: list[str]) -> None:
     assert flat(model.targets(hosts, "s", "mon", **how)) == wanted
+
+
+def test_exporters_of_a_host_with_tls_are_asked_over_https() -> None:
+    found = model.targets([{**DATABASE, "tls": True}, {**MONITORING, "tls": False}], "s", "mon")
+    asked = {(one["job"], one["labels"]["host"]): one["labels"].get("__scheme__") for one in found}
+    assert asked == {
+        ("node", "db"): "https",
+        ("node", "mon"): None,
+        ("pgbouncer", "db"): "https",
+        ("postgres", "db"): "https",
+        ("prometheus", "mon"): None,
+    }
 
 
 @pytest.mark.parametrize(

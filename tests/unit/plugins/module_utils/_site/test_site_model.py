@@ -109,7 +109,12 @@ STOPPED = {"state": "stopped", "status": "disabled"}
         # Not scraped yet, and down.
         ({"targets": [{"job": "node", "instance": "a:9100", "up": False, "error": ""}]}, None, True),
         ({"targets": [{"job": "node", "instance": "a:9100", "up": False, "error": "refused"}]}, None, False),
-        ({"services": {"prometheus.service": {"state": "stopped"}}}, None, False),
+        ({"answers": False}, None, False),
+        (
+            {"services": {**WATCHING["services"], "prometheus.service": STOPPED}, "answers": False},
+            None,
+            False,
+        ),
         # It was on once. Its package stays.
         (
             {"services": {**WATCHING["services"], "prometheus-alertmanager.service": STOPPED}},
@@ -126,6 +131,12 @@ STOPPED = {"state": "stopped", "status": "disabled"}
         ),
         # In containers.
         ({"services": {}, "packages": {}}, ["prometheus"], True),
+        # There after packages.
+        (
+            {"services": {**WATCHING["services"], "prometheus.service": STOPPED}},
+            ["prometheus", "alertmanager"],
+            True,
+        ),
         ({"services": {}, "packages": {}, "answers": False}, ["prometheus"], False),
     ],
 )
