@@ -27,6 +27,8 @@ _SATURATED_THREADS = 0.95
 _BUSY = 0.15
 # Less than any client takes: PgBouncer had the memory already, for it gives none back.
 _LEAST_KB_PER_CLIENT = 1.0
+# With fewer, what PgBouncer takes for itself is in the way.
+_ENOUGH_CLIENTS = 100
 # What PostgreSQL and PgBouncer say to one client too many.
 _REFUSED = re.compile(r"connection slots|too many clients|too many connections|no more connections allowed")
 _CASE = ("script", "mode", "protocol", "clients")
@@ -184,7 +186,13 @@ def connections(runs: Sequence[Mapping[str, Any]], rows: Sequence[samples.Row]) 
     most = max(pooled, key=lambda one: one["clients"], default=None)
     memory = None
     before = next((row[-1] for row in rows if row[-1] is not None), None)
-    if most and before is not None and most["inside"] and most["inside"]["pgbouncer_memory_kb"]:
+    if (
+        most
+        and most["clients"] >= _ENOUGH_CLIENTS
+        and before is not None
+        and most["inside"]
+        and most["inside"]["pgbouncer_memory_kb"]
+    ):
         each = (most["inside"]["pgbouncer_memory_kb"] - before) / most["clients"]
         memory = round(each, 1) if each >= _LEAST_KB_PER_CLIENT else None
     return {
