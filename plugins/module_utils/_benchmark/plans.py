@@ -399,7 +399,7 @@ def needs(items: Sequence[Item], hosts: int) -> dict[str, int]:
     ]
     transactions = (
         item["transactions"] * clients if item["transactions"] else item["seconds"] * _MOST_TPS
-        for item, (clients, _) in zip(items, sizes, strict=True)
+        for item, (clients, _threads) in zip(items, sizes, strict=True)
     )
     most = max(sizes, key=lambda size: Workload(clients=size[0], jobs=size[1]).open_files)
     return {"clients": most[0], "jobs": most[1], "log_bytes": max(transactions) * _BYTES_OF_LOG}

@@ -118,7 +118,7 @@ def run(
 def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return which share of the load hosts' processors pgbench took, and whether it was at its limit."""
     used = [(one, one["measured"]) for one in done if one["measured"]["cpu_seconds"] is not None]
-    room = sum((span["end"] - span["start"]) * span["processors"] for _, span in used)
+    room = sum((span["end"] - span["start"]) * span["processors"] for _one, span in used)
     if not room:
         return None
     saturated = any(
@@ -127,7 +127,7 @@ def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         * min(_SATURATED_HOST * span["processors"], _SATURATED_THREADS * one["jobs"])
         for one, span in used
     )
-    return {"cpu": round(sum(span["cpu_seconds"] for _, span in used) / room, 3), "saturated": saturated}
+    return {"cpu": round(sum(span["cpu_seconds"] for _one, span in used) / room, 3), "saturated": saturated}
 
 
 def _sum(values: Iterable[float | None]) -> Any:
