@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (
     compare,
     plans,
@@ -50,9 +50,10 @@ def read_plan(given: str) -> plans.Plan:
         known = ", ".join(plans.BUILTIN)
         raise PlanError(f"Failed to find the plan {given}: it is neither one of {known} nor a file")
     try:
-        plan = plans.custom(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        given = yaml_load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # YAML has classes of its own
         raise PlanError(f"Failed to read the plan {path}: {' '.join(str(error).split())}") from error
+    plan = plans.custom(given, str(path))
     contents = {}
     for name in plans.own_scripts(plan):
         try:

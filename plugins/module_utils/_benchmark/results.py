@@ -26,6 +26,8 @@ _SATURATED_HOST = 0.85
 _SATURATED_THREADS = 0.95
 # Less than any client takes: PgBouncer had the memory already, for it gives none back.
 _LEAST_KB_PER_CLIENT = 1.0
+# With fewer, what PgBouncer takes for itself is in the way.
+_ENOUGH_CLIENTS = 100
 # What PostgreSQL and PgBouncer say to one client too many.
 _REFUSED = re.compile(r"connection slots|too many clients|too many connections|no more connections allowed")
 _CASE = ("script", "mode", "protocol", "clients")
@@ -114,7 +116,7 @@ def run(
 def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return which share of the load hosts' processors pgbench took, and whether it was at its limit."""
     used = [(one, one["measured"]) for one in done if one["measured"]["cpu_seconds"] is not None]
-    room = sum((span["end"] - span["start"]) * span["processors"] for _, span in used)
+    room = sum((span["end"] - span["start"]) * span["processors"] for _one, span in used)
     if not room:
         return None
     saturated = any(
@@ -123,7 +125,7 @@ def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         * min(_SATURATED_HOST * span["processors"], _SATURATED_THREADS * one["jobs"])
         for one, span in used
     )
-    return {"cpu": round(sum(span["cpu_seconds"] for _, span in used) / room, 3), "saturated": saturated}
+    return {"cpu": round(sum(span["cpu_seconds"] for _one, span in used) / room, 3), "saturated": saturated}
 
 
 def _sum(values: Iterable[float | None]) -> Any:
@@ -182,7 +184,13 @@ def connections(runs: Sequence[Mapping[str, Any]], rows: Sequence[samples.Row]) 
     most = max(pooled, key=lambda one: one["clients"], default=None)
     memory = None
     before = next((row[-1] for row in rows if row[-1] is not None), None)
-    if most and before is not None and most["inside"] and most["inside"]["pgbouncer_memory_kb"]:
+    if (
+        most
+        and most["clients"] >= _ENOUGH_CLIENTS
+        and before is not None
+        and most["inside"]
+        and most["inside"]["pgbouncer_memory_kb"]
+    ):
         each = (most["inside"]["pgbouncer_memory_kb"] - before) / most["clients"]
         memory = round(each, 1) if each >= _LEAST_KB_PER_CLIENT else None
     return {

@@ -151,7 +151,7 @@ def _sample(listener: socket.socket, poolers: Poolers, seconds: int, interval: f
 
 
 def _answered(listener: socket.socket, rows: list[list[Any]]) -> bool:
-    client, _ = listener.accept()
+    client = listener.accept()[0]
     with client:
         credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", credentials)[1] not in (0, os.geteuid()):

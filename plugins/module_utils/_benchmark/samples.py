@@ -38,7 +38,7 @@ class Process(NamedTuple):
 
 def process(stat: str) -> Process:
     """Return what a line of /proc/PID/stat says (proc(5)); the name in it may have spaces and brackets."""
-    head, _, tail = stat.rpartition(")")
+    head, _bracket, tail = stat.rpartition(")")
     fields = tail.split()
     return Process(
         parent=int(fields[1]),

@@ -483,7 +483,7 @@ def explain(text: str) -> str:
     shown = [cause + _occurrences(found) for cause, found in ranking[:_CAUSES_SHOWN]]
     if len(ranking) > _CAUSES_SHOWN:
         shown.append(f"and {len(ranking) - _CAUSES_SHOWN} more")
-    hints = [hint for cause, _ in ranking for pattern, hint in _HINTS if pattern.search(cause)]
+    hints = [hint for cause, _messages in ranking for pattern, hint in _HINTS if pattern.search(cause)]
     return ". ".join(["; ".join(shown), *hints[:1]])
 
 

@@ -132,6 +132,12 @@ def test_a_run_has_all_that_is_needed_to_make_it() -> None:
     assert first["timeout"] > first["seconds"]
 
 
+@pytest.mark.parametrize(("clients", "seconds"), [(1, 5), (499, 5), (1000, 7), (10_000, 25)])
+def test_many_clients_have_time_to_connect(clients: int, seconds: int) -> None:
+    plan = plans.custom({"cases": [{**CASE, "clients": clients}], "warmup_seconds": 0, "repeats": 1}, "p")
+    assert plans.schedule(plan, 100)[0]["seconds"] == seconds
+
+
 def test_transactions_take_the_place_of_seconds() -> None:
     plan = plans.custom({"cases": [{**CASE, "transactions": 10}], "warmup_seconds": 0, "seconds": 3}, "p")
     assert {(item["seconds"], item["transactions"]) for item in plans.schedule(plan, 100)} == {(None, 10)}
