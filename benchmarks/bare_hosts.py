@@ -44,7 +44,10 @@ def note(text: str) -> None:
 def ansible(program: str, *arguments: str) -> Run:
     """Run one of Ansible's programs on the hosts. Raises RuntimeError with what it said if it fails."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "AWS_"))}
-    profile = {"ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks", "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all"}
+    profile = {
+        "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.profile_tasks",
+        "PROFILE_TASKS_TASK_OUTPUT_LIMIT": "all",
+    }
     start = time.monotonic()
     run = subprocess.run(
         [str(BIN / program), *arguments, f"--extra-vars=@{STATE / 'variables.json'}"],
@@ -101,7 +104,7 @@ def _inventories() -> list[str]:
 
 
 def _inventory(strangers: tuple[str, ...], addresses: dict[str, str]) -> None:
-    """Write the inventory, and what goes before the variables of the site's and of the scenarios' inventories."""
+    """Write the inventory, and what goes before the variables of the site and of the scenarios."""
 
     def group(*names: str) -> dict[str, object]:
         return {"hosts": {name: {"pooled_address": addresses[name]} if addresses else {} for name in names}}

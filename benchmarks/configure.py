@@ -5,9 +5,9 @@
 
     .venv/bin/python benchmarks/configure.py [--rounds 1]
 
-In each round there are four fresh bare hosts. On a database host and a load generator playbooks/database.yml runs,
-on another such pair benchmarks/by_hand.sh, on both at once; who is first changes from round to round. Both have
-to end with the same packages and the same ports. Prints medians, their ratio and the slowest tasks.
+In each round there are four fresh bare hosts. On a database host and a load generator playbooks/database.yml
+runs, on another such pair benchmarks/by_hand.sh, on both at once; who is first changes from round to round.
+Both have to end with the same packages and the same ports. Prints medians, their ratio and the slowest tasks.
 """
 
 from __future__ import annotations
@@ -22,19 +22,27 @@ GOAL = 1.5
 SCRIPT = bare_hosts.ROOT / "benchmarks/by_hand.sh"
 BY_HAND = {bare_hosts.DATABASE: "by-hand-database", bare_hosts.LOAD: "by-hand-load"}
 # What is installed, and who listens where.
-RESULT = """dpkg-query --show --showformat '${Package}\\n'; ss --listening --numeric --tcp --no-header | awk '{print "port", $4}'"""
+RESULT = """
+dpkg-query --show --showformat '${Package}\\n'
+ss --listening --numeric --tcp --no-header | awk '{print "port", $4}'
+"""
 
 
 def by_hand() -> float:
-    """Run the script on both of its hosts at once, and return the seconds. Raises RuntimeError if it fails."""
+    """Run the script on both of its hosts at once, and return the seconds. Raises RuntimeError."""
     start = time.monotonic()
-    arguments = {bare_hosts.DATABASE: f"database {bare_hosts.address(BY_HAND[bare_hosts.LOAD])}", bare_hosts.LOAD: "load"}
+    arguments = {
+        bare_hosts.DATABASE: f"database {bare_hosts.address(BY_HAND[bare_hosts.LOAD])}",
+        bare_hosts.LOAD: "load",
+    }
     running = []
     for role, host in BY_HAND.items():
         with SCRIPT.open() as script:
             command = [*bare_hosts.ssh(host), f"sudo bash -s {arguments[role]}"]
             running.append(
-                subprocess.Popen(command, stdin=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                subprocess.Popen(
+                    command, stdin=script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                )
             )
     said = [run.communicate()[0] for run in running]
     if any(run.returncode for run in running):
@@ -68,7 +76,9 @@ def main() -> None:
         bare_hosts.note(f"Round {turn + 1} of {rounds}: making the hosts")
         with bare_hosts.hosts(*BY_HAND.values()):
             for playbook in (True, False) if turn % 2 == 0 else (False, True):
-                bare_hosts.note("Configuring by playbooks/database.yml" if playbook else "Configuring by hand")
+                bare_hosts.note(
+                    "Configuring by playbooks/database.yml" if playbook else "Configuring by hand"
+                )
                 if playbook:
                     ours.append(bare_hosts.site("database.yml"))
                 else:

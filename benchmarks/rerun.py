@@ -5,8 +5,9 @@
 
     .venv/bin/python benchmarks/rerun.py [--rounds 3]
 
-Configures fresh bare hosts by playbooks/database.yml, and then takes turns: the same playbook once more, which
-must change nothing, and `ansible -m setup` on both hosts. Prints medians, their ratio and the slowest tasks.
+Configures fresh bare hosts by playbooks/database.yml, and then takes turns: the same playbook once more,
+which must change nothing, and `ansible -m setup` on both hosts. Prints medians, their ratio and the slowest
+tasks.
 """
 
 from __future__ import annotations
