@@ -81,7 +81,8 @@ def ssh(host: str) -> list[str]:
 
 def address(host: str) -> str:
     """Return where other hosts reach this one."""
-    return dict(_ADDRESS.findall((STATE / "ssh_config").read_text()))[host]
+    found: dict[str, str] = dict(_ADDRESS.findall((STATE / "ssh_config").read_text()))
+    return found[host]
 
 
 @contextmanager

@@ -368,7 +368,7 @@ def _at_the_edge(best: Point, sound: Sequence[Point], site: Mapping[str, Any], c
 
 def table(measured: Sequence[Point], present: Mapping[str, int], chosen: Mapping[str, int]) -> list[str]:
     """Return the points as lines of text."""
-    rows = [("pool", "processes", "tps", "lowest", "highest", "p95 ms", "servers", "")]
+    rows: list[tuple[str, ...]] = [("pool", "processes", "tps", "lowest", "highest", "p95 ms", "servers", "")]
     for point in measured:
         setting = point.default_pool_size, point.processes
         marks = [
@@ -448,6 +448,5 @@ def applied(before: Point, after: Point, wanted: Mapping[str, int], found: Mappi
     if after.low > before.high:
         return f"It is faster: {words}, {after.median / before.median:.2f} x."
     if after.high < before.low:
-        f"It is slower: {words}. Remove group_vars/all/tuned.yml and run playbooks/database.yml to"
-        " go back."
+        return f"It is slower: {words}. To go back, remove group_vars/all/tuned.yml and roll that out."
     return f"No difference is shown: {words}; the ranges overlap."
