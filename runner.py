@@ -49,9 +49,12 @@ except ModuleNotFoundError as missing:
 VERBS = {
     "up": "site.yml",
     "bench": "playbooks/benchmark.yml",
+    "advise": "playbooks/advise.yml",
     "status": "playbooks/status.yml",
     "down": "playbooks/teardown.yml",
 }
+# How what the inventory says comes to the database hosts.
+ROLL_OUT = "playbooks/database.yml"
 # Runs no playbook: it asks Prometheus.
 REPORT = "report"
 TARGETS = ("lab", "aws")
@@ -82,6 +85,8 @@ class Request:
     yes: bool = False
     delete_data: bool = False
     since: int = 3600
+    apply: bool = False
+    playbook: str = ""
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -124,7 +129,8 @@ def parse(argv: Sequence[str]) -> Request:
     """Read the command line. Raises Refusal for what is unknown or malformed."""
     parser = _Parser(prog="runner.py", description="Scripted runs of the playbooks.", allow_abbrev=False)
     add = parser.add_argument
-    add("verb", choices=[*VERBS, REPORT], help="build it, measure it, look at it, remove it, draw it")
+    text = "build it, measure it, tune its pool, look at it, remove it, draw it"
+    add("verb", choices=[*VERBS, REPORT], help=text)
     add("--target", choices=TARGETS, default="lab", help="where (default: %(default)s, which is free)")
     add("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     add("--check", action="store_true", help="change nothing, say what would change")
@@ -133,6 +139,7 @@ def parse(argv: Sequence[str]) -> Request:
     add("-e", "--extra-vars", type=_extra_vars, action="append", default=[], metavar="VARS", help=text)
     add("--yes", action="store_true", help="down: remove what runs on aws without asking")
     add("--delete-data", action="store_true", help="down: remove the data volumes on aws, too")
+    add("--apply", action="store_true", help="advise: roll out what is recommended, and measure again")
     text = "report: the time that its charts show, such as 30m or 2d (default: 1h)"
     add("--since", type=_since, default=Request.since, metavar="TIME", help=text)
     return Request(**vars(parser.parse_args(argv)))
@@ -150,7 +157,7 @@ def command_lines(request: Request) -> list[list[str]]:
     if (request.verb, request.target) == ("down", "lab"):
         # The lab is removed as a whole: its hosts need not be asked for, and its API may be down already.
         inventory += "/hosts.yml"
-    runs = [["-i", inventory, *options, *tags, VERBS[request.verb]]]
+    runs = [["-i", inventory, *options, *tags, request.playbook or VERBS[request.verb]]]
     if request.verb == "up" and request.target == "lab":
         # The lab's dynamic inventory asks the emulated API, which this playbook starts: it comes first, and
         # whole, since tags choose among what is done on the hosts.
@@ -629,14 +636,14 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
     if request.must_be_confirmed and (stopped := confirm_removal(request, project)):
         return stopped
     state = project.state(request.target)
-    if request.verb in ("bench", "status", REPORT) and not (state / "outputs.json").is_file():
+    if request.verb in ("bench", "advise", "status", REPORT) and not (state / "outputs.json").is_file():
         demo = "`make demo` or " if request.target == "lab" else ""
         error = f"no {request.target} is up: run {demo}`python runner.py up --target {request.target}`"
         if request.verb != "status":
             raise Refusal(error)
         return NO_STATUS | {"error": error}, 1
-    if request.verb == REPORT:
-        return draw(request, project)
+    if request.verb in (REPORT, "advise"):
+        return (draw if request.verb == REPORT else advise)(request, project)
     if request.verb == "status":
         # What was seen earlier must not pass for what is.
         (state / "status.json").unlink(missing_ok=True)
@@ -655,6 +662,51 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
         latest = project.read(request.target, "benchmark/latest.json")
         document["benchmark"] = latest if latest != before else None
     return document, code
+
+
+def advise(request: Request, project: Project) -> tuple[Document, int]:
+    """Measure other pool sizes; with --apply roll out the best, and measure again.
+
+    Returns:
+        The document about it, with what is recommended as ``advice``, and the exit code.
+    """
+    state = project.state(request.target)
+    before = project.read(request.target, "benchmark/advice.json")
+    document, code = restored(request, project, *execute(request, project))
+    advice = project.read(request.target, "benchmark/advice.json")
+    # Nor may earlier advice pass for this one's.
+    document["advice"] = advice if advice != before else None
+    if code or request.check or not request.apply or not document["advice"]:
+        return document, code
+    if not advice["faster"]:
+        return document, code
+    # After site.yml and target.yml of that directory, so that it goes before them.
+    tuned = project.root / "inventory" / request.target / "group_vars/all/tuned.yml"
+    shutil.copyfile(state / "benchmark/advised.yml", tuned)
+    document, code = execute(dataclasses.replace(request, playbook=ROLL_OUT), project)
+    if code:
+        document["error"] = f"{document['error']}; what is recommended is in {tuned}, and not rolled out"
+        return document | {"advice": advice}, code
+    again = (*request.extra_vars, "advise_measure_again=true")
+    request = dataclasses.replace(request, extra_vars=again)
+    document, code = restored(request, project, *execute(request, project))
+    document["advice"] = project.read(request.target, "benchmark/advice.json")
+    return document, code
+
+
+def restored(request: Request, project: Project, document: Document, code: int) -> tuple[Document, int]:
+    """Put PgBouncer back where a run ended before it did so itself; return the run's document and code."""
+    marker = project.state(request.target) / "benchmark/advise-unfinished"
+    if not marker.exists():
+        return document, code
+    after, failed = execute(dataclasses.replace(request, playbook=ROLL_OUT, tags=()), project)
+    if failed:
+        command = f"ansible-playbook -i inventory/{request.target} {ROLL_OUT}"
+        text = f"PgBouncer may still have a setting that was only tried ({after['error']}): run `{command}`"
+    else:
+        marker.unlink(missing_ok=True)
+        text = "PgBouncer is as before"
+    return document | {"error": f"{document['error']}; {text}"}, code or 1
 
 
 def draw(request: Request, project: Project) -> tuple[Document, int]:
@@ -695,6 +747,9 @@ def report(document: Document, table: str) -> list[str]:
         lines += ["", f"Failed: {one['host']}: {one['task']}", *text]
     if document.get("endpoints"):
         lines += ["", "Endpoints:", *columns(document["endpoints"].items())]
+    if document.get("advice"):
+        lines += ["", *document["advice"]["table"], "", *document["advice"]["answer"]]
+        lines += [document["advice"][name] for name in ("applied",) if name in document["advice"]]
     if document.get("benchmark"):
         lines += ["", *table.splitlines()]
     verdict = "ok" if document["ok"] else f"FAILED: {document['error']}"

@@ -55,5 +55,6 @@ class FilterModule:
             "advice": advice,
             "advice_applied": advice_applied,
             "advice_problems": advisor.problems,
+            "advice_run": advisor.run,
             "advice_steps": advisor.steps,
         }

@@ -180,6 +180,36 @@ def _whole(value: Any, least: int = 1) -> bool:
 # --- What it shows ----------------------------------------------------------------------------------------
 
 
+def run(
+    step: Mapping[str, Any], measured: Mapping[str, Any], pools: Iterable[Mapping[str, Any]], database: str
+) -> dict[str, Any]:
+    """Return a run as ``points`` takes it.
+
+    Args:
+        step: one of ``steps``.
+        measured: what the module pgbench returned as ``run``.
+        pools: rows of ``SHOW POOLS``, of all processes, just after the run.
+        database: the one that the load was on.
+    """
+    opened = [
+        int(value)
+        for pool in pools
+        if pool["database"] == database
+        for name, value in pool.items()
+        if name.startswith("sv_")
+    ]
+    return {
+        "default_pool_size": step["default_pool_size"],
+        "processes": step["processes"],
+        "repeat": step["repeat"],
+        "tps": measured["tps"],
+        "failed": measured["failed"] or 0,
+        "p95": measured["latency_ms"]["p95"],
+        "server_connections": sum(opened),
+        "error": measured["error"],
+    }
+
+
 def points(runs: Iterable[Mapping[str, Any]]) -> list[Point]:
     """Return what was measured by setting, in order of pool size.
 

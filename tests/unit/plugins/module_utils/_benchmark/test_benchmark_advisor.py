@@ -115,6 +115,26 @@ def test_sound_inputs_have_no_problem() -> None:
     assert advisor.problems({**INPUTS, "pool_sizes": [4, 46]}, SITE, PRESENT, WHERE) == []
 
 
+def test_a_run_has_what_was_measured_and_the_connections_of_its_database() -> None:
+    step = {"default_pool_size": 8, "processes": 2, "repeat": 3, "switch": False}
+    measured = {"tps": 100.5, "failed": None, "latency_ms": {"p95": 2.5}, "error": None}
+    pools = [
+        {"database": "benchmark", "user": "benchmark", "cl_active": 9, "sv_idle": 3, "sv_used": 1},
+        {"database": "benchmark", "user": "benchmark", "cl_active": 9, "sv_idle": 4, "sv_used": 0},
+        {"database": "mydb", "user": "myuser", "cl_active": 9, "sv_idle": 5, "sv_used": 0},
+    ]
+    assert advisor.run(step, measured, pools, "benchmark") == {
+        "default_pool_size": 8,
+        "processes": 2,
+        "repeat": 3,
+        "tps": 100.5,
+        "failed": 0,
+        "p95": 2.5,
+        "server_connections": 8,
+        "error": None,
+    }
+
+
 # ------------------------------------------------------------------------------------------------- the knee
 
 
