@@ -57,7 +57,8 @@ node_exporter() {
 load() {
   install -d /etc/postgresql-common/createcluster.d "$units/prometheus.service.d"
   echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/pooled.conf
-  printf '[Service]\nNoNewPrivileges=true\nProtectSystem=strict\nReadWritePaths=/var/lib/prometheus\n' > "$units/prometheus.service.d/50-pooled.conf"
+  # It is configured later, by another playbook.
+  printf '[Unit]\nConditionPathExists=/etc/prometheus/rules/pooled.yml\n' > "$units/prometheus.service.d/50-pooled.conf"
   masked prometheus-node-exporter
   account prometheus "Prometheus daemon" /var/lib/prometheus
   install_packages postgresql python3-psycopg2 prometheus prometheus-node-exporter
