@@ -289,7 +289,7 @@ def advise(
         bool(better),
         recommended,
         reasons,
-        answer + _at_the_edge(best, sound, site, clients),
+        answer + _at_the_edge(within, sound, site, clients),
         reckoned.arithmetic,
         list(measured),
     )
@@ -378,13 +378,15 @@ def _connections(present: int, reckoned: budget.Budget, server: Mapping[str, Any
     ) * 10, f"{reckoned.arithmetic}. It takes a restart of PostgreSQL (postgres_restart_allowed)."
 
 
-def _at_the_edge(best: Point, sound: Sequence[Point], site: Mapping[str, Any], clients: int) -> list[str]:
-    """Return what to say where the best pool is the largest, and a larger one might be better still."""
+def _at_the_edge(
+    within: Sequence[Point], sound: Sequence[Point], site: Mapping[str, Any], clients: int
+) -> list[str]:
+    """Return what to say where no pool but the largest will do, and a larger one might be better still."""
     largest = max(point.default_pool_size for point in sound)
-    if best.default_pool_size < largest or largest >= clients or len(sound) < 2:
+    if min(within).default_pool_size < largest or largest >= clients or len(sound) < 2:
         return []
     reckoned = needed(site, 2 * largest)
-    text = "The largest pool that was tried was the best, and a larger one may be better still"
+    text = "The largest pool that was tried beats all others, and a larger one may be better still"
     if reckoned.fits:
         return [f"{text}: name some in advise_pool_sizes."]
     return [

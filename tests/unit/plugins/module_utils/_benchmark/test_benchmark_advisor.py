@@ -220,6 +220,11 @@ def test_the_edge_of_what_was_tried_is_said() -> None:
     assert "name some in advise_pool_sizes" in found.answer[1]
 
 
+def test_the_largest_is_no_edge_where_a_smaller_one_does_as_much() -> None:
+    found = _advise(_runs(4, 200, 201, 302), _runs(20, 300, 301, 302), clients=200)
+    assert not any("larger" in text for text in found.answer)
+
+
 @pytest.mark.parametrize(("clients", "limit"), [(50, 1000), (500, 1000), (501, 1100)])
 def test_clients_have_room(clients: int, limit: int) -> None:
     found = _advise(_runs(8, 1, 2, 3), _runs(20, 1, 2, 3), clients=clients)
