@@ -242,16 +242,21 @@ def _point(size: int, processes: int, runs: Sequence[Mapping[str, Any]]) -> Poin
     )
 
 
-def knee(measured: Sequence[Point]) -> Point | None:
-    """Return the smallest pool whose throughput is within the spread of the best; None where nothing ran.
-
-    Of equal pools it is the one of fewer processes. A setting with which a run failed is none to choose.
-    """
+def within(measured: Iterable[Point]) -> list[Point]:
+    """Return the settings whose throughput is within the spread of the best; none with which a run failed."""
     sound = [point for point in measured if not point.error and point.runs]
     if not sound:
-        return None
+        return []
     best = max(sound, key=lambda point: point.median)
-    return min(point for point in sound if point.high >= best.low)
+    return [point for point in sound if point.high >= best.low]
+
+
+def knee(measured: Iterable[Point]) -> Point | None:
+    """Return the smallest pool within the spread of the best, of equal ones that of fewer processes.
+
+    None where nothing ran.
+    """
+    return min(within(measured), default=None)
 
 
 def advise(
@@ -270,14 +275,14 @@ def advise(
     """
     now = _present(measured, present)
     sound = [point for point in measured if not point.error]
-    best = max(sound, key=lambda point: point.median)
-    within = [point for point in sound if point.high >= best.low]
-    better = [point for point in within if point.low > now.high]
+    near = within(measured)
+    best = max(near, key=lambda point: point.median)
+    better = [point for point in near if point.low > now.high]
     choice = min(better, default=now)
     recommended = {name: int(present[name]) for name in NAMES}
     recommended |= {"default_pool_size": choice.default_pool_size, "processes": choice.processes}
     reckoned = needed(site, choice.default_pool_size)
-    answer, why = _verdict(choice, now, best, within)
+    answer, why = _verdict(choice, now, best, knee(measured) or now)
     reasons = {"default_pool_size": why, "processes": _processes_reason(choice, now, measured)}
     recommended["max_client_conn"], reasons["max_client_conn"] = _clients(
         recommended["max_client_conn"], clients
@@ -289,7 +294,7 @@ def advise(
         bool(better),
         recommended,
         reasons,
-        answer + _at_the_edge(within, sound, site, clients),
+        answer + _at_the_edge(near, sound, site, clients),
         reckoned.arithmetic,
         list(measured),
     )
@@ -316,7 +321,7 @@ def _present(measured: Sequence[Point], present: Mapping[str, int]) -> Point:
     return now
 
 
-def _verdict(choice: Point, now: Point, best: Point, within: Sequence[Point]) -> tuple[list[str], str]:
+def _verdict(choice: Point, now: Point, best: Point, smallest: Point) -> tuple[list[str], str]:
     """Return the answer, and the reason of the pool size."""
     if choice is not now:
         return (
@@ -335,7 +340,6 @@ def _verdict(choice: Point, now: Point, best: Point, within: Sequence[Point]) ->
         if best is not now
         else f"Nothing that was tried beats the present default_pool_size of {now.words}, {now.measured}."
     ]
-    smallest = min(within, default=now)
     if smallest.default_pool_size < now.default_pool_size:
         answer.append(
             f"A pool of {smallest.words} did as much ({smallest.measured}) with fewer server connections:"
@@ -379,11 +383,11 @@ def _connections(present: int, reckoned: budget.Budget, server: Mapping[str, Any
 
 
 def _at_the_edge(
-    within: Sequence[Point], sound: Sequence[Point], site: Mapping[str, Any], clients: int
+    near: Sequence[Point], sound: Sequence[Point], site: Mapping[str, Any], clients: int
 ) -> list[str]:
     """Return what to say where no pool but the largest will do, and a larger one might be better still."""
     largest = max(point.default_pool_size for point in sound)
-    if min(within).default_pool_size < largest or largest >= clients or len(sound) < 2:
+    if min(near).default_pool_size < largest or largest >= clients or len(sound) < 2:
         return []
     reckoned = needed(site, 2 * largest)
     text = "The largest pool that was tried beats all others, and a larger one may be better still"
