@@ -49,12 +49,16 @@ except ModuleNotFoundError as missing:
 VERBS = {
     "up": "site.yml",
     "bench": "playbooks/benchmark.yml",
+    "advise": "playbooks/advise.yml",
     "status": "playbooks/status.yml",
     "down": "playbooks/teardown.yml",
 }
+# How what the inventory says comes to the database hosts.
+ROLL_OUT = "playbooks/database.yml"
 # Runs no playbook: it asks Prometheus.
 REPORT = "report"
 BENCH = "bench"
+ADVISE = "advise"
 COLLECT = "playbooks/benchmark_results.yml"
 PLANS = ("quick", "standard", "tutorial")
 TARGETS = ("lab", "aws")
@@ -88,6 +92,8 @@ class Request:
     plan: str = ""
     compare: Sequence[Path] = ()
     collect: bool = False  # what a benchmark that was broken off has left
+    apply: bool = False
+    playbook: str = ""  # other than the verb's
 
     @property
     def must_be_confirmed(self) -> bool:
@@ -135,7 +141,8 @@ def parse(argv: Sequence[str]) -> Request:
     """Read the command line. Raises Refusal for what is unknown or malformed."""
     parser = _Parser(prog="runner.py", description="Scripted runs of the playbooks.", allow_abbrev=False)
     add = parser.add_argument
-    add("verb", choices=[*VERBS, REPORT], help="build it, measure it, look at it, remove it, draw it")
+    text = "build it, measure it, tune its pool, look at it, remove it, draw it"
+    add("verb", choices=[*VERBS, REPORT], help=text)
     add("--target", choices=TARGETS, default="lab", help="where (default: %(default)s, which is free)")
     add("--json", action="store_true", help="print one JSON document on stdout and nothing else")
     add("--check", action="store_true", help="change nothing, say what would change")
@@ -144,6 +151,7 @@ def parse(argv: Sequence[str]) -> Request:
     add("-e", "--extra-vars", type=_extra_vars, action="append", default=[], metavar="VARS", help=text)
     add("--yes", action="store_true", help="down: remove what runs on aws without asking")
     add("--delete-data", action="store_true", help="down: remove the data volumes on aws, too")
+    add("--apply", action="store_true", help="advise: roll out what is recommended, and measure again")
     text = "report: the time that its charts show, such as 30m or 2d (default: 1h)"
     add("--since", type=_since, default=Request.since, metavar="TIME", help=text)
     text = f"bench: what to run, {', '.join(PLANS)} or a YAML file (default: {PLANS[0]})"
@@ -151,9 +159,9 @@ def parse(argv: Sequence[str]) -> Request:
     text = "bench: run nothing, say how the result B differs from A"
     add("--compare", type=Path, nargs=2, default=Request.compare, metavar=("A.json", "B.json"), help=text)
     request = Request(**vars(parser.parse_args(argv)))
-    for name in ("plan", "compare"):
-        if request.verb != BENCH and getattr(request, name) != getattr(Request, name):
-            raise Refusal(f"--{name} belongs to bench (see --help)")
+    for name, verb in (("plan", BENCH), ("compare", BENCH), ("apply", ADVISE)):
+        if request.verb != verb and getattr(request, name) != getattr(Request, name):
+            raise Refusal(f"--{name} belongs to {verb} (see --help)")
     return request
 
 
@@ -175,7 +183,7 @@ def command_lines(request: Request) -> list[list[str]]:
         inventory += "/hosts.yml"
     if request.collect:
         return [["-i", inventory, *options, "-e", "benchmark_complete=false", COLLECT]]
-    runs = [["-i", inventory, *options, *tags, VERBS[request.verb]]]
+    runs = [["-i", inventory, *options, *tags, request.playbook or VERBS[request.verb]]]
     if request.verb == "up" and request.target == "lab":
         # The lab's dynamic inventory asks the emulated API, which this playbook starts: it comes first, and
         # whole, since tags choose among what is done on the hosts.
@@ -673,7 +681,7 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
         if request.verb != "status":
             raise Refusal(error)
         return NO_STATUS | {"error": error}, 1
-    others = {REPORT: draw, "status": status, BENCH: bench}
+    others = {REPORT: draw, "status": status, BENCH: bench, ADVISE: advise}
     if request.verb in others:
         return others[request.verb](request, project)
     document, code = execute(request, project)
@@ -750,6 +758,51 @@ def compare(request: Request) -> tuple[Document, int]:
     return document | {"comparison": comparison, "table": comparing.table(comparison)}, 0
 
 
+def advise(request: Request, project: Project) -> tuple[Document, int]:
+    """Measure other pool sizes; with --apply roll out the best, and measure again.
+
+    Returns:
+        The document about it, with what is recommended as ``advice``, and the exit code.
+    """
+    state = project.state(request.target)
+    before = project.read(request.target, "benchmark/advice.json")
+    document, code = restored(request, project, *execute(request, project))
+    advice = project.read(request.target, "benchmark/advice.json")
+    # Nor may earlier advice pass for this one's.
+    document["advice"] = advice if advice != before else None
+    if code or request.check or not request.apply or not document["advice"]:
+        return document, code
+    if not advice["faster"]:
+        return document, code
+    # After site.yml and target.yml of that directory, so that it goes before them.
+    tuned = project.root / "inventory" / request.target / "group_vars/all/tuned.yml"
+    shutil.copyfile(state / "benchmark/advised.yml", tuned)
+    document, code = execute(dataclasses.replace(request, playbook=ROLL_OUT), project)
+    if code:
+        document["error"] = f"{document['error']}; what is recommended is in {tuned}, and not rolled out"
+        return document | {"advice": advice}, code
+    again = (*request.extra_vars, "advise_measure_again=true")
+    request = dataclasses.replace(request, extra_vars=again)
+    document, code = restored(request, project, *execute(request, project))
+    document["advice"] = project.read(request.target, "benchmark/advice.json")
+    return document, code
+
+
+def restored(request: Request, project: Project, document: Document, code: int) -> tuple[Document, int]:
+    """Put PgBouncer back where a run ended before it did so itself; return the run's document and code."""
+    marker = project.state(request.target) / "benchmark/advise-unfinished"
+    if not marker.exists():
+        return document, code
+    after, failed = execute(dataclasses.replace(request, playbook=ROLL_OUT, tags=()), project)
+    if failed:
+        command = f"ansible-playbook -i inventory/{request.target} {ROLL_OUT}"
+        text = f"PgBouncer may still have a setting that was only tried ({after['error']}): run `{command}`"
+    else:
+        marker.unlink(missing_ok=True)
+        text = "PgBouncer is as before"
+    return document | {"error": f"{document['error']}; {text}"}, code or 1
+
+
 def draw(request: Request, project: Project) -> tuple[Document, int]:
     """Write the dashboards as a page; return the document about it and the exit code."""
     # These load what the other verbs have no use for.
@@ -788,6 +841,9 @@ def report(document: Document, table: str) -> list[str]:
         lines += ["", f"Failed: {one['host']}: {one['task']}", *text]
     if document.get("endpoints"):
         lines += ["", "Endpoints:", *columns(document["endpoints"].items())]
+    if document.get("advice"):
+        lines += ["", *document["advice"]["table"], "", *document["advice"]["answer"]]
+        lines += [document["advice"][name] for name in ("applied",) if name in document["advice"]]
     if document.get("benchmark"):
         lines += ["", *table.splitlines(), "", f"Report: {document['report']}"]
     verdict = "ok" if document["ok"] else f"FAILED: {document['error']}"

@@ -57,6 +57,7 @@ VARIABLE = "s3cr3t-of-a-variable"
             "bench --compare a.json b.json",
             Request("bench", compare=[Path("a.json"), Path("b.json")], tags=[], extra_vars=[]),
         ),
+        ("advise --apply", Request("advise", apply=True, tags=[], extra_vars=[])),
         ("report --since 2d --target aws", Request("report", "aws", since=172800, tags=[], extra_vars=[])),
     ],
 )
@@ -82,6 +83,7 @@ def test_parse(argv: str, expected: Request) -> None:
         (["up", "-e", "=1"], "NAME=VALUE"),
         (["up", "--plan", "quick"], "--plan belongs to bench"),
         (["report", "--compare", "a.json", "b.json"], "--compare belongs to bench"),
+        (["up", "--apply"], "--apply belongs to advise"),
         (["bench", "--compare", "a.json"], "expected 2 arguments"),
         (["up", "-e", "@/nowhere/vars.yml"], "no file /nowhere/vars.yml"),
     ],
@@ -127,6 +129,7 @@ def test_plans_are_those_that_there_are() -> None:
                 "-i inventory/lab -e x=1 -e @/v.yml --check --diff --tags a,b site.yml --skip-tags lab",
             ],
         ),
+        (Request("advise", "aws"), ["-i inventory/aws playbooks/advise.yml"]),
         (Request("bench", check=True), ["-i inventory/lab --check playbooks/benchmark.yml"]),
         (
             Request("bench", plan="standard"),
@@ -409,6 +412,116 @@ def test_compare_refuses_what_is_no_result(tmp_path: Path, capsys: pytest.Captur
     assert shown.out == ""
     assert "old.json: it was written by another version; measure again" in shown.err
     assert shown.err.count("\n") == 1
+
+
+class Advised:
+    """A lab whose playbooks do nothing but write what the advisor would, and note what ran."""
+
+    def __init__(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state = state
+        self.ran: list[str] = []
+        self.advice: dict[str, Any] = {"faster": True, "table": [], "answer": []}
+        # Of the run by its number: how it ends, and whether it leaves PgBouncer with what was only tried.
+        self.errors: dict[int, str] = {}
+        self.unfinished: set[int] = set()
+        (state.parents[1] / "inventory/lab/group_vars/all").mkdir(parents=True)
+        monkeypatch.setattr(runner, "execute", self.execute)
+
+    def execute(self, request: Request, _project: Project) -> tuple[dict[str, Any], int]:
+        """Stand for a run of a playbook."""
+        number = len(self.ran)
+        self.ran.append(runner.command_lines(request)[0][-1] + " again" * bool(request.extra_vars))
+        error = self.errors.get(number)
+        if not error:
+            (self.state / "benchmark/advice.json").write_text(json.dumps({**self.advice, "number": number}))
+            (self.state / "benchmark/advised.yml").write_text("pgbouncer_default_pool_size: 8\n")
+        if number in self.unfinished:
+            self.marker.touch()
+        return {**DONE, "error": error, "ok": not error}, int(bool(error))
+
+    @property
+    def tuned(self) -> Path:
+        """The file that the inventory reads."""
+        return self.state.parents[1] / "inventory/lab/group_vars/all/tuned.yml"
+
+    @property
+    def marker(self) -> Path:
+        """The file that says that PgBouncer may have what was only tried."""
+        return self.state / "benchmark/advise-unfinished"
+
+    def run(self, *, apply: bool = False) -> tuple[dict[str, Any], int]:
+        """Do what `runner.py advise` does."""
+        return runner.perform(Request("advise", apply=apply), Project(self.state.parents[1]))
+
+
+@pytest.fixture
+def advised(state: Path, monkeypatch: pytest.MonkeyPatch) -> Advised:
+    """Return a lab to be advised."""
+    return Advised(state, monkeypatch)
+
+
+def test_advice_is_to_be_reviewed(advised: Advised) -> None:
+    document, code = advised.run()
+    assert code == 0
+    assert document["advice"]["faster"] is True
+    assert advised.ran == ["playbooks/advise.yml"]
+    assert not advised.tuned.exists()
+
+
+def test_advice_is_applied_and_measured_again(advised: Advised) -> None:
+    document, code = advised.run(apply=True)
+    assert code == 0
+    assert document["advice"]["number"] == 2
+    assert advised.ran == ["playbooks/advise.yml", "playbooks/database.yml", "playbooks/advise.yml again"]
+    assert advised.tuned.read_text() == "pgbouncer_default_pool_size: 8\n"
+
+
+def test_nothing_is_applied_where_nothing_is_faster(advised: Advised) -> None:
+    advised.advice["faster"] = False
+    _document, code = advised.run(apply=True)
+    assert code == 0
+    assert advised.ran == ["playbooks/advise.yml"]
+    assert not advised.tuned.exists()
+
+
+def test_older_advice_is_not_applied(advised: Advised) -> None:
+    (advised.state / "benchmark/advice.json").write_text(json.dumps(advised.advice))
+    advised.errors = {0: "db: unreachable"}
+    document, code = advised.run(apply=True)
+    assert code == 1
+    assert document["advice"] is None
+    assert advised.ran == ["playbooks/advise.yml"]
+
+
+def test_a_roll_out_that_fails_says_where_the_advice_is(advised: Advised) -> None:
+    advised.errors = {1: "db: refused"}
+    document, code = advised.run(apply=True)
+    assert code == 1
+    assert "db: refused; what is recommended is in" in document["error"]
+    assert str(advised.tuned) in document["error"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "says", "left"),
+    [
+        ({0: "interrupted"}, "interrupted; PgBouncer is as before", False),
+        (
+            {0: "interrupted", 1: "db: unreachable"},
+            "interrupted; PgBouncer may still have a setting that was only tried (db: unreachable):"
+            " run `ansible-playbook -i inventory/lab playbooks/database.yml`",
+            True,
+        ),
+    ],
+)
+def test_what_was_only_tried_is_undone_when_a_run_ends_early(
+    errors: dict[int, str], says: str, left: bool, advised: Advised
+) -> None:
+    advised.errors, advised.unfinished = errors, {0}
+    document, code = advised.run(apply=True)
+    assert code == 1
+    assert document["error"] == says
+    assert advised.ran == ["playbooks/advise.yml", "playbooks/database.yml"]
+    assert advised.marker.exists() == left
 
 
 @pytest.mark.parametrize(
