@@ -14,7 +14,7 @@ _MEDIANS: dict[tuple[str, str, int], tuple[float | None, float | None, float | N
     ("select-only", "persistent", 5): (17400, 12900, 15100),
     ("select-only", "persistent", 20): (31800, 22400, 27900),
     ("select-only", "persistent", 50): (32900, 22800, 28300),
-    ("select-only", "persistent", 90): (20400, 21900, 27100),
+    ("select-only", "persistent", 70): (20400, 21900, 27100),
     ("select-only", "persistent", 150): (None, 21700, 26200),
     ("select-only", "persistent", 1000): (None, 20100, 24800),
     ("select-only", "persistent", 10000): (None, 18200, None),

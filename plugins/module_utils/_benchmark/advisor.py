@@ -3,21 +3,18 @@
 """The advisor: which pool sizes and how many PgBouncer processes to try, and what to make of it. Pure.
 
 A point is what was measured with one setting. Of several repeats it has the median and the range; one setting
-is called faster than another only where their ranges don't overlap, after at least ``REPEATS`` runs of each.
+is called faster than another only where ``statistics.difference`` does.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import statistics
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import budget
-
-REPEATS = 3
-"""Fewer runs have no range worth the name."""
 
 NAMES = {
     "default_pool_size": "pgbouncer_default_pool_size",
@@ -53,6 +50,13 @@ class Point(NamedTuple):
     def measured(self) -> str:
         """Name the figures."""
         return f"{self.median:,.0f} a second ({self.low:,.0f} to {self.high:,.0f})"
+
+    def against(self, other: Point) -> str:
+        """Return the verdict of ``statistics.difference``."""
+        mine, its = (
+            {"median": one.median, "low": one.low, "high": one.high, "n": one.runs} for one in (self, other)
+        )
+        return str(statistics.difference(mine, its)["verdict"])
 
 
 class Advice(NamedTuple):
@@ -99,7 +103,7 @@ def problems(
     ]
     found += [
         f"advise_{name} is {inputs[name]!r}: give a whole number from {least}"
-        for name, least in (("clients", 1), ("seconds", 1), ("repeats", REPEATS))
+        for name, least in (("clients", 1), ("seconds", 1), ("repeats", statistics.ENOUGH))
         if not _whole(inputs[name], least)
     ]
     for kind in ("database", "user"):
@@ -225,18 +229,17 @@ def points(runs: Iterable[Mapping[str, Any]]) -> list[Point]:
 
 def _point(size: int, processes: int, runs: Sequence[Mapping[str, Any]]) -> Point:
     good = [run for run in runs if run["tps"] is not None and not run["error"] and not run["failed"]]
-    tps = [float(run["tps"]) for run in good] or [0.0]
-    latencies = [float(run["p95"]) for run in good if run["p95"] is not None]
+    tps = statistics.spread([float(run["tps"]) for run in good] or [0.0])
     opened = [int(run["server_connections"]) for run in good if run["server_connections"] is not None]
     errors = [str(run["error"] or f"{run['failed']} transactions failed") for run in runs if run not in good]
     return Point(
         size,
         processes,
-        statistics.median(tps),
-        min(tps),
-        max(tps),
+        tps["median"],
+        tps["low"],
+        tps["high"],
         len(good),
-        statistics.median(latencies) if latencies else None,
+        statistics.middle(run["p95"] for run in good),
         max(opened, default=None),
         errors[0] if errors else None,
     )
@@ -277,7 +280,7 @@ def advise(
     sound = [point for point in measured if not point.error]
     near = within(measured)
     best = max(near, key=lambda point: point.median)
-    better = [point for point in near if point.low > now.high]
+    better = [point for point in near if point.against(now) == statistics.FASTER]
     choice = min(better, default=now)
     recommended = {name: int(present[name]) for name in NAMES}
     recommended |= {"default_pool_size": choice.default_pool_size, "processes": choice.processes}
@@ -304,19 +307,21 @@ def _present(measured: Sequence[Point], present: Mapping[str, int]) -> Point:
     """Return the point of the present setting. Raises ValueError if nothing can be compared with it."""
     setting = int(present["default_pool_size"]), int(present["processes"])
     now = next((point for point in measured if point[:2] == setting), None)
-    if now is None or now.error or now.runs < REPEATS:
+    if now is None or now.error or now.runs < statistics.ENOUGH:
         cause = (
-            now.error if now and now.error else f"{now.runs if now else 0} of {REPEATS} runs of it were made"
+            now.error
+            if now and now.error
+            else f"{now.runs if now else 0} of {statistics.ENOUGH} runs of it were made"
         )
         raise ValueError(
             f"Failed to compare with the present default_pool_size of {setting[0]}: {cause}. Nothing is"
             f" recommended"
         )
-    few = [point for point in measured if not point.error and point.runs < REPEATS]
+    few = [point for point in measured if not point.error and point.runs < statistics.ENOUGH]
     if few:
         raise ValueError(
-            f"Failed to compare: a pool of {few[0].words} has {few[0].runs} of {REPEATS} runs. Nothing is"
-            f" recommended"
+            f"Failed to compare: a pool of {few[0].words} has {few[0].runs} of {statistics.ENOUGH} runs."
+            " Nothing is recommended"
         )
     return now
 
@@ -336,7 +341,7 @@ def _verdict(choice: Point, now: Point, best: Point, smallest: Point) -> tuple[l
     answer = [
         f"Nothing that was tried beats the present default_pool_size of {now.words}, {now.measured}: the"
         f" best,"
-        f" {best.words}, did {best.measured}, and the ranges overlap."
+        f" {best.words}, did {best.measured}, which is within what repeats differ by."
         if best is not now
         else f"Nothing that was tried beats the present default_pool_size of {now.words}, {now.measured}."
     ]
@@ -481,8 +486,9 @@ def applied(before: Point, after: Point, wanted: Mapping[str, int], found: Mappi
     if after.error:
         return f"After the roll-out a run failed: {after.error}."
     words = f"after the roll-out {after.measured}, before {before.measured}"
-    if after.low > before.high:
+    verdict = after.against(before)
+    if verdict == statistics.FASTER:
         return f"It is faster: {words}, {after.median / before.median:.2f} x."
-    if after.high < before.low:
+    if verdict == statistics.SLOWER:
         return f"It is slower: {words}. To go back, remove group_vars/all/tuned.yml and roll that out."
-    return f"No difference is shown: {words}; the ranges overlap."
+    return f"No difference is shown: {words}, which is within what repeats differ by."

@@ -31,9 +31,10 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Return ``ratio``, ``low``, ``high`` and ``verdict`` of one spread against another.
 
     ``ratio`` is that of the medians, ``low`` and ``high`` what it would be if each side had its worst and
-    the other
-    its best repeat. A claim is made only where the ranges of enough repeats do not overlap: with three on
-    each side, that happens by chance in one of ten cases (2 of the 20 orders of six equal values).
+    the other its best repeat. A claim is made only where the ranges of enough repeats do not overlap, and
+    their medians are further apart than the wider of the ranges. Of equal sides, that happens by chance in
+    one of 23 cases with three repeats each, and in one of 500 with five (of normally distributed figures,
+    by simulation).
     """
     if not one["n"] or not other["n"]:
         return {"ratio": None, "low": None, "high": None, "verdict": NOT_MEASURED}
@@ -42,8 +43,11 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         "low": _quotient(one["low"], other["high"]),
         "high": _quotient(one["high"], other["low"]),
     }
+    widest = max(side["high"] - side["low"] for side in (one, other))
     if min(one["n"], other["n"]) < ENOUGH:
         verdict = TOO_FEW
+    elif abs(one["median"] - other["median"]) <= widest:
+        verdict = NO_DIFFERENCE
     elif one["low"] > other["high"]:
         verdict = FASTER
     elif one["high"] < other["low"]:

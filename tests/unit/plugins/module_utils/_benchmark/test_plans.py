@@ -109,6 +109,18 @@ def _order(plan: dict[str, Any]) -> list[str]:
             "s1p0 s1d1 s1p1 s2d1 s2p1 t3p0 t3d1 t3p1",
         ),
         ({"paths": ["pooled"], "repeats": 2, "warmup_seconds": 0}, "s50p1 s50p2"),
+        # In rounds; a case with fewer repeats is not in the later ones.
+        (
+            {
+                "repeats": 3,
+                "cases": [
+                    {**CASE, "clients": 1},
+                    {**CASE, "clients": 2, "repeats": 1},
+                    {**CASE, "clients": 3},
+                ],
+            },
+            "s1p0 s1d1 s1p1 s2d1 s2p1 s3d1 s3p1 s1p2 s1d2 s3p2 s3d2 s1d3 s1p3 s3d3 s3p3",
+        ),
         (
             {"paths": ["direct", "pooled", "tls"], "repeats": 2, "warmup_seconds": 0},
             "s50d1 s50p1 s50t1 s50t2 s50p2 s50d2",

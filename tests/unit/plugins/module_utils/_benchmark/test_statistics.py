@@ -29,6 +29,9 @@ def test_spread(values: list[float], expected: dict[str, Any]) -> None:
         # They touch, so nothing is claimed.
         ([12, 13, 14], [10, 11, 12], 1.1818, "no difference"),
         ([10, 20, 30], [11, 12, 13], 1.6667, "no difference"),
+        # They don't touch, but each differs from itself by as much.
+        ([20, 22, 30], [9, 14, 19], 1.5714, "no difference"),
+        ([9, 14, 19], [20, 22, 30], 0.6364, "no difference"),
         ([20, 21], [10, 11, 12], 1.8636, "too few runs"),
         ([20, 21, 22], [10], 2.1, "too few runs"),
         ([], [10, 11, 12], None, "not measured"),
@@ -36,7 +39,7 @@ def test_spread(values: list[float], expected: dict[str, Any]) -> None:
         ([1, 1, 1], [0, 0, 0], None, "faster"),
     ],
 )
-def test_a_difference_is_claimed_where_ranges_do_not_overlap(
+def test_a_difference_is_claimed_where_it_exceeds_the_spread(
     one: list[float], other: list[float], ratio: float | None, verdict: str
 ) -> None:
     found = statistics.difference(statistics.spread(one), statistics.spread(other))
