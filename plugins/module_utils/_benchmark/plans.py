@@ -300,9 +300,10 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
 
     Rounds go through all cases, so that the repeats of one lie as far apart as the benchmark allows, and
     their range has what changes with time. Each round takes the paths in the reverse order of the one before,
-    so that what changes steadily changes no path more than another. A script is warmed up once, before its
-    first case and on the last path: that fills the server's memory, which all paths share, and opens the pooler's
-    server connections; a direct client opens its own in each run. Warm-ups have the repeat 0.
+    so that what changes steadily changes no path more than another. A script is warmed up once, before
+    its first case and on the last path: that fills the server's memory, which all paths share, and opens
+    the pooler's server connections; a direct client opens its own in each run. Warm-ups have the repeat
+    0.
     """
     items: list[Item] = []
     warm: set[str] = set()
