@@ -740,8 +740,8 @@ def salvage(unfinished: Path) -> None:
         print(f"runner.py: {error}", file=sys.stderr)
 
 
-def compare(request: Request) -> tuple[Document, int]:
-    """Return how two results differ, and the exit code. Raises Refusal if a file is no result."""
+def compare(request: Request, project: Project) -> tuple[Document, int]:
+    """Return how two results differ, also as a page, and the exit code. Raises Refusal if a file is none."""
     from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api  # noqa: PLC0415
     from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (  # noqa: PLC0415
         compare as comparing,
@@ -752,10 +752,12 @@ def compare(request: Request) -> tuple[Document, int]:
 
     try:
         comparison = comparing.compare(*(api.read_result(path) for path in request.compare))
+        page = api.write_comparison(project.state(request.target) / "benchmark", comparison)
     except BenchmarkError as error:
         raise Refusal(str(error)) from None
     document: Document = {"verb": request.verb, "target": request.target, "ok": True, "error": None}
-    return document | {"comparison": comparison, "table": comparing.table(comparison)}, 0
+    found = {"comparison": comparison, "table": comparing.table(comparison), "report": str(page)}
+    return document | found, 0
 
 
 def advise(request: Request, project: Project) -> tuple[Document, int]:
@@ -871,7 +873,7 @@ def main(argv: Sequence[str], project: Project) -> int:
     request = None
     try:
         request = parse(argv)
-        document, code = compare(request) if request.compare else perform(request, project)
+        document, code = compare(request, project) if request.compare else perform(request, project)
     except (Refusal, KeyboardInterrupt) as stop:
         error, code = (str(stop), 2) if isinstance(stop, Refusal) else ("interrupted, nothing was done", 130)
         verb, target = (request.verb, request.target) if request else (None, None)
@@ -885,7 +887,7 @@ def main(argv: Sequence[str], project: Project) -> int:
     elif request.verb == "status":
         print("\n".join(status_report(document)))
     elif request.compare:
-        print("\n".join(document["table"]))
+        print("\n".join([*document["table"], "", f"Report: {document['report']}"]))
     elif request.verb == REPORT:
         # Whoever takes the path from stdout gets a path or nothing.
         print(document["path"] or f"runner.py: {document['error']}", file=sys.stderr if code else sys.stdout)

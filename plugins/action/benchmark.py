@@ -10,7 +10,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api, plans, results
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import BenchmarkError
+from ansible_collections.pooled.postgres.plugins.module_utils._report import api as seeing
+from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
+from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import Window
 
+_COLLECTION = Path(__file__).parents[2]
 _SPEC: dict[str, Any] = {
     "action": {"type": "str", "choices": ["plan", "begin", "run", "finish"], "required": True},
     "directory": {"type": "path"},
@@ -30,6 +34,7 @@ _SPEC: dict[str, Any] = {
     "login_db": {"type": "str"},
     "samples": {"type": "raw"},
     "complete": {"type": "bool", "default": True},
+    "monitored": {"type": "bool", "default": False},
 }
 _REQUIRED_IF = [
     ("action", "plan", ("plan", "load_hosts", "database_host", "max_connections")),
@@ -119,10 +124,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result
 
     def _finish(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        document = api.finish(Path(params["directory"]), params["samples"] or [], complete=params["complete"])
+        directory = Path(params["directory"])
+        document = api.finish(directory, params["samples"] or [], complete=params["complete"])
         if document is None:
             return {"failed": True, "msg": "Failed to make a result: no run has left anything"}
-        return {"changed": True, "table": results.table(document)}
+        result: dict[str, Any] = {"changed": True, "table": results.table(document)}
+        span = api.times(document)
+        if params["monitored"] and span:
+            target = document["system"]["target"]
+            try:
+                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", Window.of(*span))
+            except ReportError as error:
+                result["warnings"] = [f"The report is without what Prometheus saw. {error}"]
+            else:
+                api.draw(directory, document, seen)
+        return result
 
 
 def _arguments(params: Mapping[str, Any], item: Mapping[str, Any], clients: int, jobs: int) -> dict[str, Any]:

@@ -92,6 +92,13 @@ options:
     description: Whether the plan was carried out to its end.
     type: bool
     default: true
+  monitored:
+    description:
+      - Whether there is a Prometheus, which O(action=finish) then asks for what it saw during the runs.
+      - How to get there is said by C(outputs.json) and C(ssh_config) in the directory above O(directory).
+      - One that does not answer is a warning.
+    type: bool
+    default: false
 seealso:
   - module: pooled.postgres.pgbench
   - module: pooled.postgres.benchmark_samples

@@ -84,6 +84,13 @@ def test_what_went_on_inside_is_known(benchmarked: Benchmarked) -> None:
     assert 0 < runs["direct"]["generator"]["cpu"] < 1
 
 
+def test_the_report_has_what_prometheus_saw_meanwhile(benchmarked: Benchmarked) -> None:
+    page = Path(benchmarked.document["report"]).read_text()
+    seen = page[page.index("What Prometheus saw") :]
+    assert "Transactions through PgBouncer and in PostgreSQL" in seen
+    assert "Without data: " not in seen
+
+
 def test_pooled_beats_direct_by_ten_where_clients_reconnect(benchmarked: Benchmarked) -> None:
     [compared] = _case(benchmarked.document, mode="reconnect")["comparisons"]
     assert (compared["path"], compared["verdict"]) == ("pooled", "faster")

@@ -396,7 +396,12 @@ def result_of(tmp_path: Path, name: str, tps: float) -> str:
 def test_compare_needs_nothing_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = [result_of(tmp_path, "a.json", 100), result_of(tmp_path, "b.json", 200)]
     assert runner.main(["bench", "--compare", *results], Project(tmp_path)) == 0
-    assert "b is faster than a in 1 of 1 cases" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "b is faster than a in 1 of 1 cases" in shown
+    page = tmp_path / ".state/lab/benchmark/comparison.html"
+    assert shown.endswith(f"Report: {page}\n")
+    assert "b is faster than a in 1 of 1 cases" in page.read_text()
+    assert "b is faster than a in 1 of 1 cases" in page.with_suffix(".md").read_text()
     assert runner.main(["bench", "--json", "--compare", *results], Project(tmp_path)) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is True

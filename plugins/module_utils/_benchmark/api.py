@@ -30,9 +30,13 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     ResultError,
 )
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.markdown import (
+    render_comparison_markdown,
     render_markdown,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import render_html
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import (
+    render_comparison_html,
+    render_html,
+)
 
 KEPT_RESULTS = 20
 _POLL_SECONDS = 0.02
@@ -161,6 +165,36 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
     except OSError as error:
         raise BenchmarkError(f"Failed to write the results to {directory}: {error.strerror}") from error
     return document if document["runs"] else None
+
+
+def draw(directory: Path, document: Mapping[str, Any], boards_html: str) -> None:
+    """Write the page once more, with what Prometheus saw as ``_report.api.section`` returns it.
+
+    Raises:
+        BenchmarkError: it can't be written.
+    """
+    try:
+        _write(directory / "latest.html", render_html(document, boards_html))
+    except OSError as error:
+        raise BenchmarkError(f"Failed to write the report to {directory}: {error.strerror}") from error
+
+
+def times(document: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return when the first of a benchmark's runs began and its last ended, None where no run was made."""
+    found = [(run["start"], run["end"]) for run in document["runs"] if run["start"] and run["end"]]
+    return (min(start for start, _ in found), max(end for _, end in found)) if found else None
+
+
+def write_comparison(directory: Path, comparison: Mapping[str, Any]) -> Path:
+    """Write a comparison as a page and as Markdown, and return where the page is. Raises BenchmarkError."""
+    path = directory / "comparison.html"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, render_comparison_html(comparison))
+        _write(directory / "comparison.md", render_comparison_markdown(comparison))
+    except OSError as error:
+        raise BenchmarkError(f"Failed to write the comparison to {path}: {error.strerror}") from error
+    return path
 
 
 def _keep_result(folder: Path, document: Mapping[str, Any], written: str) -> None:

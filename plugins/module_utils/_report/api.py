@@ -19,7 +19,11 @@ from urllib.parse import urlencode
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import Coverage, coverage
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
-from ansible_collections.pooled.postgres.plugins.module_utils._report.page import Findings, page
+from ansible_collections.pooled.postgres.plugins.module_utils._report.page import (
+    Findings,
+    board_section,
+    page,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
     Board,
     Query,
@@ -199,17 +203,19 @@ def report(prometheus: Prometheus, folder: Path, title: str, window: Window) -> 
     return page(title, all_boards, answers, found, window)
 
 
-def write(root: Path, state: Path, target: str, since: int) -> Path:
-    """Write the page about what runs on a target, and return where it is.
+DASHBOARDS = "roles/monitoring/files/dashboards"
+
+
+@contextlib.contextmanager
+def prometheus_of(state: Path, target: str) -> Iterator[Prometheus]:
+    """Open a way to the Prometheus of a target.
 
     Args:
-        root: the checkout.
         state: what is kept about the target, ``outputs.json`` and ``ssh_config`` among it.
         target: what it is called.
-        since: seconds that the charts show.
 
     Raises:
-        ReportError: there is no page, and why.
+        ReportError: there is none, or no way to it.
     """
     try:
         outputs = json.loads((state / "outputs.json").read_text(encoding="utf-8"))
@@ -217,10 +223,45 @@ def write(root: Path, state: Path, target: str, since: int) -> Path:
     except (OSError, ValueError, KeyError) as error:
         advice = f"run `python runner.py up --target {target}`"
         raise ReportError(f"Failed to find the monitoring host of {target} ({error!r}); {advice}") from None
-    now = time.time()
     with forwarded(state / "ssh_config", host) as prometheus:
-        folder = root / "roles/monitoring/files/dashboards"
-        text = report(prometheus, folder, f"Pooled Postgres on {target}", Window.of(now - since, now))
+        yield prometheus
+
+
+def section(root: Path, state: Path, target: str, name: str, window: Window) -> str:
+    """Return one dashboard as HTML, a part of another page.
+
+    Args:
+        root: the collection's directory.
+        state: see ``prometheus_of``.
+        target: what it is called.
+        name: of the dashboard.
+        window: what its charts show.
+
+    Raises:
+        ReportError: there is none, and why.
+    """
+    [board] = boards(root / DASHBOARDS, [name])
+    with prometheus_of(state, target) as prometheus:
+        answers = prometheus.ask_all(all_queries([board]), window)
+    return str(board_section(board, answers, window))
+
+
+def write(root: Path, state: Path, target: str, since: int) -> Path:
+    """Write the page about what runs on a target, and return where it is.
+
+    Args:
+        root: the checkout.
+        state: see ``prometheus_of``.
+        target: what it is called.
+        since: seconds that the charts show.
+
+    Raises:
+        ReportError: there is no page, and why.
+    """
+    now = time.time()
+    with prometheus_of(state, target) as prometheus:
+        title = f"Pooled Postgres on {target}"
+        text = report(prometheus, root / DASHBOARDS, title, Window.of(now - since, now))
     path = state / "report.html"
     try:
         # Statements, users and hosts are nobody else's business.

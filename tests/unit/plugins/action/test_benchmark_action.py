@@ -10,7 +10,11 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from ansible_collections.pooled.postgres.plugins.action import benchmark as action
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api
+from ansible_collections.pooled.postgres.plugins.module_utils._report import api as seeing
+from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 from ansible_collections.pooled.postgres.plugins.modules import benchmark as documented
+from benchmark_runs import left_by, outputs
 
 PLAN: dict[str, Any] = {
     "plan": "quick",
@@ -185,6 +189,31 @@ def test_an_end_without_a_run_fails(act: Actor) -> None:
     act.begin()
     ended = act("finish", directory=str(act.root), samples=[])
     assert ended == {"failed": True, "msg": "Failed to make a result: no run has left anything"}
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_prometheus_saw_is_in_the_report_where_it_answers(
+    answers: bool, act: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def section(_root: Path, state: Path, target: str, name: str, window: Any) -> str:
+        asked.append((state, target, name, window.start, window.end))
+        if not answers:
+            raise ReportError("Failed to ask Prometheus: it does not answer")
+        return "<p>seen by Prometheus</p>"
+
+    monkeypatch.setattr(seeing, "section", section)
+    act.begin()
+    # The warm-up, which is no run of the result, and two runs.
+    for number in (1, 2, 3):
+        api.keep(act.root, left_by(number, outputs("17")["tpcb_like"]))
+    directory = act.root
+    ended = act("finish", directory=str(directory), samples=[], monitored=True)
+    assert asked == [(directory.parent, "lab", "benchmark", 2.0, 3.9)]
+    assert ("seen by Prometheus" in (directory / "latest.html").read_text()) == answers
+    warned = ["The report is without what Prometheus saw. Failed to ask Prometheus: it does not answer"]
+    assert ended.get("warnings", []) == ([] if answers else warned)
 
 
 def test_documented_options() -> None:

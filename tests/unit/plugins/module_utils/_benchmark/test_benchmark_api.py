@@ -15,25 +15,9 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     PlanError,
 )
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import model
+from benchmark_runs import left_by, outputs
 
-FIXTURES = Path(__file__).parents[1] / "_pgbench/fixtures"
 SYSTEM = {"time": "2026-11-23T05:00:00Z", "target": "lab"}
-
-
-def outputs(version: str) -> dict[str, str]:
-    """Return what a pgbench of that version really printed, by the run."""
-    parts = (FIXTURES / f"output-{version}.txt").read_text().split("=== ")[1:]
-    return dict(part.split("\n", 1) for part in parts)
-
-
-def left_by(number: int, stdout: str) -> dict[str, Any]:
-    """Return what a run that printed this leaves."""
-    figures = model.parse_output(stdout)
-    error = model.run_error(0, "", figures)
-    result = model.run_result(model.Workload(clients=10, duration=1), figures, {}, error)
-    measured = {"start": float(number), "end": number + 0.9, "cpu_seconds": 0.1, "processors": 2}
-    sizes = {"number": number, "host": "load", "clients": 10, "jobs": 2}
-    return {**sizes, **result, "measured": measured, "latencies": {}, "stdout": stdout}
 
 
 def begun(repeats: int) -> dict[str, Any]:
