@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans, results, statistics
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import ResultError
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.answer import caveats
 
 _CASE = ("script", "mode", "protocol", "clients")
 # What differs each time, and says nothing.
@@ -49,7 +50,8 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         b: another.
 
     Returns:
-        ``a`` and ``b`` (what they are), ``differences``, ``rows`` and ``answer``.
+        ``a`` and ``b`` (what they are), ``differences``, ``rows``, ``answer``, and ``caveats``, what was not
+        as it should be while one of them was measured.
     """
     before, after = _sides(a), _sides(b)
     rows = []
@@ -75,6 +77,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "differences": _differences(a, b),
         "rows": rows,
         "answer": _answer(rows),
+        "caveats": [f"{side}: {one}" for side, document in (("a", a), ("b", b)) for one in caveats(document)],
     }
 
 
@@ -141,7 +144,7 @@ def table(comparison: Mapping[str, Any]) -> list[str]:
         f" commit {(about['commit'] or 'unknown')[:12]}"
         for side, about in ((side, comparison[side]) for side in ("a", "b"))
     ]
-    lines += ["", *comparison["answer"], ""]
+    lines += ["", *comparison["answer"], *comparison["caveats"], ""]
     rows = [["run", "path", "a tps", "b tps", "b/a", "verdict"]]
     for row in comparison["rows"]:
         tps = [results.in_words(row[side]) if row[side] and row[side]["n"] else "-" for side in ("a", "b")]

@@ -63,7 +63,9 @@ def render_comparison_markdown(comparison: Mapping[str, Any]) -> str:
     """Return the report on two benchmarks, as ``compare.compare`` puts them side by side."""
     parts = ["# Two benchmarks compared"]
     parts.append(" ".join(escaped(one) for one in reading.sentences(comparison.get("answer"))))
-    parts.append("\n".join(f"- {escaped(reading.side(comparison, name))}" for name in ("a", "b")))
+    sides = [reading.side(comparison, name) for name in ("a", "b")]
+    caveats = reading.sentences(comparison.get("caveats"))
+    parts.append("\n".join(f"- {escaped(one)}" for one in (*sides, *caveats)))
     differences = tables.differences(comparison)
     parts += ["## What was different"]
     parts += [_table(differences) if differences.rows else "Settings, versions and hardware were the same."]

@@ -67,7 +67,13 @@ def render_comparison_html(comparison: Mapping[str, Any]) -> str:
         ("Throughput", "Throughput", drawn or [_said("The two have no run to compare.")]),
     ]
     sides = "; ".join(reading.side(comparison, name) for name in ("a", "b"))
-    return _page("Two benchmarks compared", sides, reading.sentences(comparison.get("answer")), [], sections)
+    return _page(
+        "Two benchmarks compared",
+        sides,
+        reading.sentences(comparison.get("answer")),
+        reading.sentences(comparison.get("caveats")),
+        sections,
+    )
 
 
 def _page(
