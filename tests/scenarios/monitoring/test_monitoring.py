@@ -172,6 +172,7 @@ class TestChanges:
         assert first["path"] == "/hook-of-s3cr3t"
         assert first["who"] == 'pooled:it\'s "secret" enough'
         alert = first["body"]["alerts"][0]
+        assert alert["generatorURL"].startswith("https://watcher.example.com/prometheus/graph?")
         assert (alert["status"], alert["labels"]["alertname"]) == ("firing", "Tested")
         assert (alert["labels"]["host"], alert["labels"]["stack"]) == ("watcher", "scenario")
         assert (pid(hosts), loaded(hosts)) == (process, read)
