@@ -287,7 +287,9 @@ def test_a_real_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, p
     }
     assert [(one["scrapeUrl"], one["lastError"]) for one in targets if one["health"] != "up"] == []
     # Who is asked in the clear is in a job of its own, which has no password.
-    asked = {(one["labels"]["host"], one["scrapePool"], one["scrapeUrl"].partition(":")[0]) for one in targets}
+    asked = {
+        (one["labels"]["host"], one["scrapePool"], one["scrapeUrl"].partition(":")[0]) for one in targets
+    }
     assert asked == {("packaged", "pooled", "http"), ("released", "pooled-https", "https")}
     again = hosts.playbook(playbook=PROMETHEUS)
     assert changed_nothing(again), again.stdout

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grafana_provisioning
 import pytest
+import yaml
 from real_hosts import ROOT, Run, changed_nothing, recap, words
 from scenario import Scenario
 
@@ -275,11 +277,14 @@ class TestGrafana:
         password = "/etc/grafana/pooled-admin-password"
         assert hosts.root(HOST, f"cat {password}") == self.PASSWORD
         assert hosts.root(HOST, f"stat --format '%U:%G %a' {password}") == "root:grafana 640"
-        source = hosts.root(HOST, "cat /etc/grafana/provisioning/datasources/pooled.yml")
-        assert "uid: prometheus" in source
-        assert 'url: "http://127.0.0.1:9090"' in source
+        provisioning = "cat /etc/grafana/provisioning"
+        source = yaml.safe_load(hosts.root(HOST, f"{provisioning}/datasources/pooled.yml"))
+        assert grafana_provisioning.problems(source, grafana_provisioning.DATASOURCES) == []
+        assert source["datasources"][0]["url"] == "http://127.0.0.1:9090"
         folder = "/etc/grafana/pooled-dashboards"
-        assert f"path: {folder}" in hosts.root(HOST, "cat /etc/grafana/provisioning/dashboards/pooled.yml")
+        found = yaml.safe_load(hosts.root(HOST, f"{provisioning}/dashboards/pooled.yml"))
+        assert grafana_provisioning.problems(found, grafana_provisioning.DASHBOARDS) == []
+        assert found["providers"][0]["options"]["path"] == folder
         by_id = json.loads(hosts.root(HOST, f"cat {folder}/grafana-com-9628.json"))
         assert by_id["panels"] == [{"datasource": "prometheus"}]
         ours = {path.name for path in (ROOT / "roles/monitoring/files/dashboards").glob("*.json")}
