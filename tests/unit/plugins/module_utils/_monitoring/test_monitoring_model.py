@@ -194,6 +194,24 @@ def test_a_server_that_refused_its_files_is_reloaded() -> None:
     assert model.turn(metrics(successful=0), []) == "reload"
 
 
+@pytest.mark.parametrize(
+    ("path", "late", "wanted"),
+    [
+        ("/etc/grafana/provisioning/datasources/pooled.yml", 3, "restart"),
+        ("/etc/grafana/provisioning/dashboards/pooled.yml", 3, "restart"),
+        ("/etc/systemd/system/grafana-server.service.d/50-pooled.conf", 3, "restart"),
+        ("/etc/grafana/provisioning/datasources/pooled.yml", 1, ""),
+        # It looks after these itself, or is told.
+        ("/etc/grafana/pooled-dashboards/hosts.json", 3, ""),
+        ("/etc/grafana/pooled-admin-password", 3, ""),
+    ],
+)
+def test_grafana_has_no_reload(path: str, late: float, wanted: str) -> None:
+    asked = [{"item": "grafana-server", "content": f"process_start_time_seconds {START}\n"}]
+    found = model.turns(asked, [{"path": path, "mtime": START + late}], [])
+    assert found == {"grafana-server": wanted}
+
+
 def test_turns_look_at_the_files_of_their_own_unit() -> None:
     alertmanager = "prometheus-alertmanager"
     asked = [
