@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters.model import bracketed
+from ansible_collections.pooled.postgres.plugins.module_utils._tls.model import probe_address
+
 DEFAULT_PORTS = {"postgres": 9187, "pgbouncer": 9127, "node": 9100, "prometheus": 9090, "alertmanager": 9093}
 EXPORTERS = ("postgres", "pgbouncer", "node")
 
@@ -30,6 +33,11 @@ _FILES = {
 }
 # Those that a server reads as it starts; all others it reads at a reload, too.
 _AT_START = ("/etc/systemd/", "/etc/grafana/")
+
+
+def own_address(listened: str) -> str:
+    """Return where a host reaches its own server, as before a port, by the address that one listens on."""
+    return bracketed(probe_address(listened))
 
 
 def is_loopback(address: str) -> bool:
@@ -81,7 +89,7 @@ def targets(
         found += [
             {
                 "job": job,
-                "targets": [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"],
+                "targets": [f"{bracketed(address)}:{port}"],
                 "labels": {"stack": stack, "host": str(host["name"]), **labels, **scheme(job, host)},
             }
             for job, address, port, labels in served

@@ -151,6 +151,20 @@ def test_the_filter_says_what_is_missing() -> None:
         monitoring.monitoring_targets([{"inventory_hostname": "db", "group_names": ["database"]}], "s", "mon")
 
 
+@pytest.mark.parametrize(
+    ("listened", "wanted"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),  # noqa: S104
+        ("::", "[::1]"),
+        ("10.0.1.4", "10.0.1.4"),
+        ("fd00::4", "[fd00::4]"),
+    ],
+)
+def test_a_host_reaches_its_own_server(listened: str, wanted: str) -> None:
+    assert model.own_address(listened) == wanted
+
+
 START, RELOAD = 1000.5, 2000.123456
 UNIT, CONFIG = "/etc/systemd/system/prometheus.service.d/50-pooled.conf", "/etc/prometheus/prometheus.yml"
 
