@@ -12,6 +12,7 @@ from dashboards.parts import (
     NODE,
     POOL,
     POOLER,
+    RECORDED,
     SERVER,
     TRAFFIC,
     Figure,
@@ -72,7 +73,7 @@ def build() -> Dashboard:
             [
                 Query(f"sum(pgbouncer_used_clients{{{POOLER}}})", "clients of PgBouncer"),
                 Query(f"sum(pgbouncer_pools_server_active_connections{{{POOL}}})", "servers in use"),
-                Query(f"sum(pg_stat_activity_count{{{SERVER}}})", "connections of PostgreSQL"),
+                Query(f"sum(pooled:postgres_connections:count{{{RECORDED}}})", "connections of PostgreSQL"),
                 Query(f"sum(pg_settings_max_connections{{{SERVER}}})", "limit, max_connections"),
             ],
             "More clients than the limit can only come through PgBouncer.",
@@ -91,7 +92,7 @@ def build() -> Dashboard:
             "Use of the pools",
             [
                 Query(
-                    f"max by (stack, host, database, user) ({parts.used_of_pool(pooling.ONE)})",
+                    parts.used_of_pool("stack, host, database, user"),
                     "{{database}}/{{user}}",
                 )
             ],
@@ -141,7 +142,7 @@ def _figures() -> list[Figure]:
     connections = figure(
         "Connections of limit",
         f"max({postgresql.connections_of_limit()})",
-        "Of PostgreSQL's max_connections.",
+        "Of those that PostgreSQL has for ordinary users.",
         unit="percentunit",
         steps=Steps(0.8, 0.9),
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from dashboards import parts
-from dashboards.parts import DISK, NODE, Column, Query, Steps, chart, figure, rows
+from dashboards.parts import NODE, RECORDED, Column, Query, Steps, chart, figure, rows
 
 _INTERFACES = f'{NODE},device!~"lo|veth.*|docker.*|podman.*|br-.*"'
 _DISKS = f'{NODE},device!~"(loop|ram|sr|zram).*"'
@@ -23,10 +23,7 @@ def _memory_used() -> str:
 
 
 def _disk_used() -> str:
-    return (
-        f"max by (stack, host, mountpoint) (1 - node_filesystem_avail_bytes{{{DISK}}}\n"
-        f"  / (node_filesystem_size_bytes{{{DISK}}} > 0))"
-    )
+    return f"1 - pooled:host_disk_free:ratio{{{RECORDED}}}"
 
 
 def _cores() -> str:

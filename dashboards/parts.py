@@ -32,10 +32,10 @@ DATABASE = f'{SERVER},datname=~"$database"'
 SESSION = f'{DATABASE},usename=~"$user"'
 STATEMENT = f'{DATABASE},user=~"$user"'
 NODE = f'job="node",{_SITE}'
-# What is no disk of the host's: pseudo file systems, and what is mounted over single files.
-DISK = (
-    f'{NODE},fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|fuse.*",mountpoint!~"/(proc|sys|dev|run|etc)(/.*)?"'
-)
+# What the role's rules record: the same as the alerts look at. These series have no job.
+RECORDED = _SITE
+RECORDED_POOL = f'{_SITE},database=~"$database",user=~"$user"'
+RECORDED_DATABASE = f'{_SITE},datname=~"$database"'
 
 # A line of its own, not one of the stack below it. Queries of limits are named so.
 LIMIT = "limit"
@@ -281,8 +281,7 @@ def used_of_pool(by: str) -> str:
 
     A pool's size is that of its database entry; those that forbid pooling have none, and no share.
     """
-    in_use = f"pgbouncer_pools_server_active_connections{{{POOL}}}"
-    return f"sum by ({by}) ({in_use})\n  / (sum by ({by}) ({pool_size()}) > 0)"
+    return f"max by ({by}) (pooled:pgbouncer_pool_saturation:ratio{{{RECORDED_POOL}}})"
 
 
 def pool_size() -> str:
