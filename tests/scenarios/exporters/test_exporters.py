@@ -18,6 +18,7 @@ PROCESSES = {"packaged": 2, "released": 1}
 STATS_PASSWORD = 'scrape:\\"me"'
 PASSWORDS = {"prometheus": 'it\'s "secret" as well', "somebody": "somebody's"}
 EXPORTERS = Path(__file__).parent / "support/exporters.yml"
+PREFLIGHT = Path(__file__).parent / "support/preflight.yml"
 PROMETHEUS = Path(__file__).parent / "support/prometheus.yml"
 
 SCRAPE = """
@@ -404,3 +405,43 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     assert last.keys() == {"pgbouncer_exporter@1", "node_exporter"}
     assert last["node_exporter"] != after["node_exporter"]
     hosts.root("packaged", "! ls /etc/systemd/system/postgres_exporter.service")
+    for left in (
+        "/etc/systemd/system/certificate_expiry.timer",
+        "/var/lib/prometheus/node-exporter/certificates.prom",
+    ):
+        hosts.root("packaged", f"test -e {left}")
+
+    # Nor of what looks when certificates end, without the host's exporter.
+    result = hosts.playbook(
+        "--limit", "packaged", playbook=EXPORTERS, variables={**given, "exporters_kinds": ["pgbouncer"]}
+    )
+    assert result.returncode == 0, result.stdout
+    hosts.root("packaged", "! systemctl is-active certificate_expiry.timer")
+    hosts.root(
+        "packaged", "! ls /etc/systemd/system/certificate_expiry.* /var/lib/prometheus/node-exporter/*"
+    )
+
+
+def test_without_tls_its_certificates_are_gone(hosts: Scenario) -> None:
+    hosts.root("released", "test -e /etc/ssl/pooled/exporters/server.crt -a -e /etc/pooled-exporters/web.yml")
+    result = hosts.playbook(
+        "--limit",
+        "released",
+        playbook=EXPORTERS,
+        variables={"exporters_tls": False, "exporters_basic_auth": []},
+    )
+    assert result.returncode == 0, result.stdout
+    hosts.root("released", "! ls /etc/ssl/pooled/exporters && ! ls /etc/pooled-exporters/web.yml")
+
+
+def test_packages_are_those_that_the_release_of_the_host_has(hosts: Scenario, host: str) -> None:
+    """Debian 12's are other programs: installed along with the rest, they would start unasked."""
+    result = hosts.playbook(
+        "--limit", host, playbook=PREFLIGHT, variables={"monitoring_runtime": "containers"}
+    )
+    said = words(result)
+    assert ("prometheus-pgbouncer-exporter" in said) is (host == "packaged")
+    assert "prometheus-node-exporter" in said
+    # Nor has it what containers take, and that is said before anything changes.
+    assert ("Debian 12 has neither docker-cli" in said) is (host == "released")
+    assert result.returncode == (2 if host == "released" else 0), result.stdout
