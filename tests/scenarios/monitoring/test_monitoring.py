@@ -209,6 +209,28 @@ class TestChanges:
         assert recap(run)[HOST]["changed"] == 1, run.stdout
         assert (pid(hosts), loaded(hosts) > read) == (process, True)
 
+    def test_every_receiver_is_one_that_alertmanager_knows(self, hosts: Scenario) -> None:
+        email = {"to": "oncall@example.com", "from": "p@example.com", "smarthost": "mail.example.com:587"}
+        run = hosts.playbook(
+            "--tags=configure",
+            variables={
+                "monitoring_targets": [TESTED],
+                "monitoring_email": {**email, "username": "p", "password": "em4il"},
+                "monitoring_slack": {"url": "https://hooks.example.com/sl4ck", "channel": "#alerts"},
+            },
+        )
+        assert run.returncode == 0, run.stdout
+        text = hosts.root(HOST, "cat /etc/prometheus/alertmanager.yml")
+        (receiver,) = yaml.safe_load(text)["receivers"]
+        assert {"webhook_configs", "email_configs", "slack_configs"} < set(receiver)
+        assert not [secret for secret in ("em4il", "sl4ck", *SECRETS) if secret in text]
+        assert "SUCCESS" in hosts.root(HOST, "amtool check-config /etc/prometheus/alertmanager.yml")
+        # It is this that amtool looks at, down to what a receiver may have.
+        wrong = text.replace("smarthost:", "smarthorst:")
+        refused = hosts.ssh(HOST, "cat > /tmp/wrong.yml; amtool check-config /tmp/wrong.yml", stdin=wrong)
+        assert refused.returncode != 0
+        assert "smarthorst" in refused.stdout + refused.stderr
+
     def test_without_a_receiver_there_is_no_alertmanager(self, hosts: Scenario) -> None:
         run = hosts.playbook(variables={"monitoring_webhook": {}})
         assert run.returncode == 0, run.stdout
