@@ -12,6 +12,7 @@ from dashboards.parts import (
     NODE,
     POOL,
     POOLER,
+    RANGE,
     RECORDED,
     SERVER,
     TRAFFIC,
@@ -22,7 +23,6 @@ from dashboards.parts import (
     figure,
 )
 
-_RANGE = "[$__rate_interval]"
 # PgBouncer hands pgbench's name on to PostgreSQL, and a server keeps it while it is idle in the pool.
 _RUNS = (
     f'sum by (stack, host) (pg_stat_activity_count{{{SERVER},application_name="pgbench",state!="idle"}}) > 0'
@@ -57,10 +57,10 @@ def build() -> Dashboard:
             "Transactions through PgBouncer and in PostgreSQL",
             [
                 Query(
-                    f"sum(rate(pgbouncer_stats_sql_transactions_pooled_total{{{TRAFFIC}}}{_RANGE}))",
+                    parts.rate("pgbouncer_stats_sql_transactions_pooled_total", TRAFFIC),
                     "through PgBouncer",
                 ),
-                Query(f"sum(rate(pg_stat_database_xact_commit{{{DATABASE}}}{_RANGE}))", "in PostgreSQL"),
+                Query(parts.rate("pg_stat_database_xact_commit", DATABASE), "in PostgreSQL"),
             ],
             "What PostgreSQL has more came to it directly.",
             unit="ops",
@@ -114,7 +114,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "Switches between processes",
-            [Query(f"rate(node_context_switches_total{{{NODE}}}{_RANGE})", "{{host}}")],
+            [Query(f"rate(node_context_switches_total{{{NODE}}}{RANGE})", "{{host}}")],
             "A second. A server process for each client costs more of them than a pool.",
             unit="ops",
         )
@@ -122,7 +122,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "New processes",
-            [Query(f"rate(node_forks_total{{{NODE}}}{_RANGE})", "{{host}}")],
+            [Query(f"rate(node_forks_total{{{NODE}}}{RANGE})", "{{host}}")],
             "A second. PostgreSQL starts one for each connection; reconnecting through a pool starts none.",
             unit="ops",
         )

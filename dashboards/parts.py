@@ -41,6 +41,16 @@ RECORDED_DATABASE = f'{_SITE},datname=~"$database"'
 LIMIT = "limit"
 
 
+# What Grafana takes for rates: four scrapes at least.
+RANGE = "[$__rate_interval]"
+
+
+def rate(counter: str, selector: str, by: str = "") -> str:
+    """Return what a counter grows by a second, all series together or by labels."""
+    total = f"rate({counter}{{{selector}}}{RANGE})"
+    return f"sum by ({by}) ({total})" if by else f"sum({total})"
+
+
 class Query(NamedTuple):
     """A PromQL expression and what its series are called."""
 

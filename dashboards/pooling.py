@@ -35,8 +35,7 @@ def _servers(state: str) -> str:
 
 
 def _rate(counter: str, by: str = "") -> str:
-    total = f"rate(pgbouncer_stats_{counter}_total{{{TRAFFIC}}}[$__rate_interval])"
-    return f"sum by ({by}) ({total})" if by else f"sum({total})"
+    return parts.rate(f"pgbouncer_stats_{counter}_total", TRAFFIC, by)
 
 
 def _per(counter: str, counted: str) -> str:

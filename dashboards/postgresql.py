@@ -8,6 +8,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from dashboards import parts
 from dashboards.parts import (
     DATABASE,
+    RANGE,
     RECORDED,
     RECORDED_DATABASE,
     SERVER,
@@ -21,7 +22,6 @@ from dashboards.parts import (
     rows,
 )
 
-_RANGE = "[$__rate_interval]"
 # Of the whole server, whatever database is chosen: they come out of the same max_connections.
 # Clients alone, as for the alert: what PostgreSQL does itself has slots of its own.
 _SESSIONS = f"sum by (stack, host) (pooled:postgres_connections:count{{{RECORDED}}})"
@@ -47,7 +47,7 @@ def _lag() -> str:
 
 
 def _rate(counter: str) -> str:
-    return f"sum(rate(pg_stat_database_{counter}{{{DATABASE}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_database_{counter}", DATABASE)
 
 
 def _hits() -> str:
@@ -56,11 +56,11 @@ def _hits() -> str:
 
 
 def _checkpointer(counter: str) -> str:
-    return f"sum(rate(pg_stat_checkpointer_{counter}_total{{{SERVER}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_checkpointer_{counter}_total", SERVER)
 
 
 def _statement(counter: str, by: str) -> str:
-    return f"sum by ({by}) (rate(pg_stat_statements_{counter}_total{{{STATEMENT}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_statements_{counter}_total", STATEMENT, by)
 
 
 def build() -> Dashboard:
@@ -255,9 +255,9 @@ def _locks(board: Dashboard) -> None:
         chart(
             "Deadlocks and conflicts",
             [
-                Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{_RANGE}))", "deadlocks"),
+                Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{RANGE}))", "deadlocks"),
                 Query(
-                    f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{_RANGE}))",
+                    f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{RANGE}))",
                     "queries cancelled on a standby",
                 ),
             ],
@@ -310,10 +310,10 @@ def _storage(board: Dashboard) -> None:
             [
                 Query(_checkpointer("buffers_written"), "by the checkpointer"),
                 Query(
-                    f"sum(rate(pg_stat_bgwriter_buffers_clean_total{{{SERVER}}}{_RANGE}))",
+                    parts.rate("pg_stat_bgwriter_buffers_clean_total", SERVER),
                     "by the background writer",
                 ),
-                Query(f"sum(rate(pg_stat_bgwriter_buffers_alloc_total{{{SERVER}}}{_RANGE}))", "newly filled"),
+                Query(parts.rate("pg_stat_bgwriter_buffers_alloc_total", SERVER), "newly filled"),
             ],
             "Blocks of 8 KiB a second.",
             unit="ops",
