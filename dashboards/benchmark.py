@@ -12,6 +12,8 @@ from dashboards.parts import (
     NODE,
     POOL,
     POOLER,
+    RANGE,
+    RECORDED,
     SERVER,
     TRAFFIC,
     Figure,
@@ -21,7 +23,6 @@ from dashboards.parts import (
     figure,
 )
 
-_RANGE = "[$__rate_interval]"
 # PgBouncer hands pgbench's name on to PostgreSQL, and a server keeps it while it is idle in the pool.
 _RUNS = (
     f'sum by (stack, host) (pg_stat_activity_count{{{SERVER},application_name="pgbench",state!="idle"}}) > 0'
@@ -56,10 +57,10 @@ def build() -> Dashboard:
             "Transactions through PgBouncer and in PostgreSQL",
             [
                 Query(
-                    f"sum(rate(pgbouncer_stats_sql_transactions_pooled_total{{{TRAFFIC}}}{_RANGE}))",
+                    parts.rate("pgbouncer_stats_sql_transactions_pooled_total", TRAFFIC),
                     "through PgBouncer",
                 ),
-                Query(f"sum(rate(pg_stat_database_xact_commit{{{DATABASE}}}{_RANGE}))", "in PostgreSQL"),
+                Query(parts.rate("pg_stat_database_xact_commit", DATABASE), "in PostgreSQL"),
             ],
             "What PostgreSQL has more came to it directly.",
             unit="ops",
@@ -72,7 +73,7 @@ def build() -> Dashboard:
             [
                 Query(f"sum(pgbouncer_used_clients{{{POOLER}}})", "clients of PgBouncer"),
                 Query(f"sum(pgbouncer_pools_server_active_connections{{{POOL}}})", "servers in use"),
-                Query(f"sum(pg_stat_activity_count{{{SERVER}}})", "connections of PostgreSQL"),
+                Query(f"sum(pooled:postgres_connections:count{{{RECORDED}}})", "connections of PostgreSQL"),
                 Query(f"sum(pg_settings_max_connections{{{SERVER}}})", "limit, max_connections"),
             ],
             "More clients than the limit can only come through PgBouncer.",
@@ -91,7 +92,7 @@ def build() -> Dashboard:
             "Use of the pools",
             [
                 Query(
-                    f"max by (stack, host, database, user) ({parts.used_of_pool(pooling.ONE)})",
+                    parts.used_of_pool("stack, host, database, user"),
                     "{{database}}/{{user}}",
                 )
             ],
@@ -113,7 +114,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "Switches between processes",
-            [Query(f"rate(node_context_switches_total{{{NODE}}}{_RANGE})", "{{host}}")],
+            [Query(f"rate(node_context_switches_total{{{NODE}}}{RANGE})", "{{host}}")],
             "A second. A server process for each client costs more of them than a pool.",
             unit="ops",
         )
@@ -121,7 +122,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "New processes",
-            [Query(f"rate(node_forks_total{{{NODE}}}{_RANGE})", "{{host}}")],
+            [Query(f"rate(node_forks_total{{{NODE}}}{RANGE})", "{{host}}")],
             "A second. PostgreSQL starts one for each connection; reconnecting through a pool starts none.",
             unit="ops",
         )
@@ -141,7 +142,7 @@ def _figures() -> list[Figure]:
     connections = figure(
         "Connections of limit",
         f"max({postgresql.connections_of_limit()})",
-        "Of PostgreSQL's max_connections.",
+        "Of those that PostgreSQL has for ordinary users.",
         unit="percentunit",
         steps=Steps(0.8, 0.9),
     )

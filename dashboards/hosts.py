@@ -6,16 +6,15 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from dashboards import parts
-from dashboards.parts import DISK, NODE, Column, Query, Steps, chart, figure, rows
+from dashboards.parts import NODE, RANGE, RECORDED, Column, Query, Steps, chart, figure, rows
 
 _INTERFACES = f'{NODE},device!~"lo|veth.*|docker.*|podman.*|br-.*"'
 _DISKS = f'{NODE},device!~"(loop|ram|sr|zram).*"'
-_RANGE = "[$__rate_interval]"
 
 
 def cpu_busy() -> str:
     """Return the share of each host's processors that is not idle."""
-    return f'1 - avg by (stack, host) (rate(node_cpu_seconds_total{{{NODE},mode="idle"}}{_RANGE}))'
+    return f'1 - avg by (stack, host) (rate(node_cpu_seconds_total{{{NODE},mode="idle"}}{RANGE}))'
 
 
 def _memory_used() -> str:
@@ -23,10 +22,7 @@ def _memory_used() -> str:
 
 
 def _disk_used() -> str:
-    return (
-        f"max by (stack, host, mountpoint) (1 - node_filesystem_avail_bytes{{{DISK}}}\n"
-        f"  / (node_filesystem_size_bytes{{{DISK}}} > 0))"
-    )
+    return f"1 - pooled:host_disk_free:ratio{{{RECORDED}}}"
 
 
 def _cores() -> str:
@@ -38,11 +34,11 @@ def _load_per_core() -> str:
 
 
 def _pressure(resource: str) -> str:
-    return f"max by (stack, host) (rate(node_pressure_{resource}_seconds_total{{{NODE}}}{_RANGE}))"
+    return f"max by (stack, host) (rate(node_pressure_{resource}_seconds_total{{{NODE}}}{RANGE}))"
 
 
 def _sum(counter: str, selector: str) -> str:
-    return f"sum by (stack, host) (rate({counter}{{{selector}}}{_RANGE}))"
+    return parts.rate(counter, selector, "stack, host")
 
 
 def build() -> Dashboard:
@@ -120,7 +116,7 @@ def build() -> Dashboard:
             "Processor by what it does",
             [
                 Query(
-                    f'sum by (mode) (rate(node_cpu_seconds_total{{{NODE},mode!="idle"}}{_RANGE}))', "{{mode}}"
+                    f'sum by (mode) (rate(node_cpu_seconds_total{{{NODE},mode!="idle"}}{RANGE}))', "{{mode}}"
                 ),
                 Query(f'count(node_cpu_seconds_total{{{NODE},mode="idle"}})', "limit, cores"),
             ],
@@ -221,7 +217,7 @@ def build() -> Dashboard:
             [
                 Query(
                     f"max by (stack, host, device) (\n"
-                    f"  rate(node_disk_io_time_seconds_total{{{_DISKS}}}{_RANGE}))",
+                    f"  rate(node_disk_io_time_seconds_total{{{_DISKS}}}{RANGE}))",
                     "{{host}} {{device}}",
                 )
             ],
@@ -260,7 +256,7 @@ def build() -> Dashboard:
                 Query(_sum("node_network_receive_drop_total", _INTERFACES), "dropped, received {{host}}"),
                 Query(_sum("node_network_transmit_drop_total", _INTERFACES), "dropped, to be sent {{host}}"),
                 Query(
-                    f"rate(node_netstat_Tcp_RetransSegs{{{NODE}}}{_RANGE})", "sent once more (TCP) {{host}}"
+                    f"rate(node_netstat_Tcp_RetransSegs{{{NODE}}}{RANGE})", "sent once more (TCP) {{host}}"
                 ),
             ],
             "A second.",
@@ -270,7 +266,7 @@ def build() -> Dashboard:
     board.with_panel(
         chart(
             "Connections refused by a full queue",
-            [Query(f"rate(node_netstat_TcpExt_ListenOverflows{{{NODE}}}{_RANGE})", "{{host}}")],
+            [Query(f"rate(node_netstat_TcpExt_ListenOverflows{{{NODE}}}{RANGE})", "{{host}}")],
             "A second. More clients came at once than listen_backlog and net.core.somaxconn let wait.",
             unit="ops",
         )

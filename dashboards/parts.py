@@ -32,13 +32,23 @@ DATABASE = f'{SERVER},datname=~"$database"'
 SESSION = f'{DATABASE},usename=~"$user"'
 STATEMENT = f'{DATABASE},user=~"$user"'
 NODE = f'job="node",{_SITE}'
-# What is no disk of the host's: pseudo file systems, and what is mounted over single files.
-DISK = (
-    f'{NODE},fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|fuse.*",mountpoint!~"/(proc|sys|dev|run|etc)(/.*)?"'
-)
+# What the role's rules record: the same as the alerts look at. These series have no job.
+RECORDED = _SITE
+RECORDED_POOL = f'{_SITE},database=~"$database",user=~"$user"'
+RECORDED_DATABASE = f'{_SITE},datname=~"$database"'
 
 # A line of its own, not one of the stack below it. Queries of limits are named so.
 LIMIT = "limit"
+
+
+# What Grafana takes for rates: four scrapes at least.
+RANGE = "[$__rate_interval]"
+
+
+def rate(counter: str, selector: str, by: str = "") -> str:
+    """Return what a counter grows by a second, all series together or by labels."""
+    total = f"rate({counter}{{{selector}}}{RANGE})"
+    return f"sum by ({by}) ({total})" if by else f"sum({total})"
 
 
 class Query(NamedTuple):
@@ -281,8 +291,7 @@ def used_of_pool(by: str) -> str:
 
     A pool's size is that of its database entry; those that forbid pooling have none, and no share.
     """
-    in_use = f"pgbouncer_pools_server_active_connections{{{POOL}}}"
-    return f"sum by ({by}) ({in_use})\n  / (sum by ({by}) ({pool_size()}) > 0)"
+    return f"max by ({by}) (pooled:pgbouncer_pool_saturation:ratio{{{RECORDED_POOL}}})"
 
 
 def pool_size() -> str:

@@ -6,7 +6,20 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from dashboards import parts
-from dashboards.parts import POOL, POOLER, TRAFFIC, Chart, Column, Figure, Query, Steps, chart, figure, rows
+from dashboards.parts import (
+    POOL,
+    POOLER,
+    RECORDED_POOL,
+    TRAFFIC,
+    Chart,
+    Column,
+    Figure,
+    Query,
+    Steps,
+    chart,
+    figure,
+    rows,
+)
 
 PROCESS = "stack, host, process"
 ONE = f"{PROCESS}, database, user"
@@ -22,8 +35,7 @@ def _servers(state: str) -> str:
 
 
 def _rate(counter: str, by: str = "") -> str:
-    total = f"rate(pgbouncer_stats_{counter}_total{{{TRAFFIC}}}[$__rate_interval])"
-    return f"sum by ({by}) ({total})" if by else f"sum({total})"
+    return parts.rate(f"pgbouncer_stats_{counter}_total", TRAFFIC, by)
 
 
 def _per(counter: str, counted: str) -> str:
@@ -32,7 +44,7 @@ def _per(counter: str, counted: str) -> str:
 
 
 def longest_wait() -> str:
-    return f"pgbouncer_pools_client_maxwait_seconds{{{POOL}}}"
+    return f"pooled:pgbouncer_client_wait:max_seconds{{{RECORDED_POOL}}}"
 
 
 def clients_of_limit(by: str) -> str:
@@ -152,7 +164,8 @@ def build() -> Dashboard:
         chart(
             "Use of each pool",
             [Query(parts.used_of_pool(ONE), _NAME)],
-            "Server connections in use, of the size of the pool.",
+            "Server connections in use, of the size of the database's pools. "
+            "More than 100 %: a reserve, or a user with a larger pool.",
             unit="percentunit",
             steps=Steps(warning=0.9),
         )

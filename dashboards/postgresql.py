@@ -6,21 +6,36 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 
 from dashboards import parts
-from dashboards.parts import DATABASE, SERVER, SESSION, STATEMENT, Column, Query, Steps, chart, figure, rows
+from dashboards.parts import (
+    DATABASE,
+    RANGE,
+    RECORDED,
+    RECORDED_DATABASE,
+    SERVER,
+    SESSION,
+    STATEMENT,
+    Column,
+    Query,
+    Steps,
+    chart,
+    figure,
+    rows,
+)
 
-_RANGE = "[$__rate_interval]"
 # Of the whole server, whatever database is chosen: they come out of the same max_connections.
-_SESSIONS = f"sum by (stack, host) (pg_stat_activity_count{{{SERVER}}})"
+# Clients alone, as for the alert: what PostgreSQL does itself has slots of its own.
+_SESSIONS = f"sum by (stack, host) (pooled:postgres_connections:count{{{RECORDED}}})"
+_CLIENT = 'backend_type="client backend"'
 _MAX = f"max by (stack, host) (pg_settings_max_connections{{{SERVER}}})"
 
 
 def connections_of_limit() -> str:
-    """Return the share of max_connections that is in use, by host."""
-    return f"{_SESSIONS}\n  / {_MAX}"
+    """Return the share that is in use of the connections that are kept for nobody, by server."""
+    return f"pooled:postgres_connections:ratio{{{RECORDED}}}"
 
 
 def longest_transaction() -> str:
-    return f"max by (stack, host, state) (pg_stat_activity_max_tx_duration{{{DATABASE}}})"
+    return f"max by (stack, host, state) (pg_stat_activity_max_tx_duration{{{DATABASE},{_CLIENT}}})"
 
 
 def _blocked(by: str) -> str:
@@ -32,7 +47,7 @@ def _lag() -> str:
 
 
 def _rate(counter: str) -> str:
-    return f"sum(rate(pg_stat_database_{counter}{{{DATABASE}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_database_{counter}", DATABASE)
 
 
 def _hits() -> str:
@@ -41,11 +56,11 @@ def _hits() -> str:
 
 
 def _checkpointer(counter: str) -> str:
-    return f"sum(rate(pg_stat_checkpointer_{counter}_total{{{SERVER}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_checkpointer_{counter}_total", SERVER)
 
 
 def _statement(counter: str, by: str) -> str:
-    return f"sum by ({by}) (rate(pg_stat_statements_{counter}_total{{{STATEMENT}}}{_RANGE}))"
+    return parts.rate(f"pg_stat_statements_{counter}_total", STATEMENT, by)
 
 
 def build() -> Dashboard:
@@ -80,7 +95,8 @@ def _first(board: Dashboard) -> None:
         figure(
             "Connections of limit",
             f"max({connections_of_limit()})",
-            "Of max_connections. At 100 % PostgreSQL refuses everybody but superusers.",
+            "Of max_connections without those that are reserved. "
+            "At 100 % PostgreSQL refuses whom it has reserved none for.",
             unit="percentunit",
             steps=Steps(0.8, 0.9),
         )
@@ -88,7 +104,7 @@ def _first(board: Dashboard) -> None:
     board.with_panel(
         figure(
             "Longest transaction",
-            f'max(pg_stat_activity_max_tx_duration{{{DATABASE},state!~"idle|disabled"}})',
+            f"max(pooled:postgres_transaction_age:max_seconds{{{RECORDED_DATABASE}}})",
             "It holds its locks, keeps VACUUM from cleaning up, and in a pool it keeps a server.",
             unit="s",
             steps=Steps(300, 1800),
@@ -123,7 +139,8 @@ def _sessions(board: Dashboard) -> None:
             "Connections by state",
             [
                 Query(
-                    f'sum by (state) (pg_stat_activity_count{{{SESSION},state!="disabled"}} > 0)', "{{state}}"
+                    f'sum by (state) (pg_stat_activity_count{{{SESSION},{_CLIENT},state!="disabled"}} > 0)',
+                    "{{state}}",
                 ),
                 Query(f"sum({_MAX})", "limit, max_connections"),
             ],
@@ -238,9 +255,9 @@ def _locks(board: Dashboard) -> None:
         chart(
             "Deadlocks and conflicts",
             [
-                Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{_RANGE}))", "deadlocks"),
+                Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{RANGE}))", "deadlocks"),
                 Query(
-                    f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{_RANGE}))",
+                    f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{RANGE}))",
                     "queries cancelled on a standby",
                 ),
             ],
@@ -293,10 +310,10 @@ def _storage(board: Dashboard) -> None:
             [
                 Query(_checkpointer("buffers_written"), "by the checkpointer"),
                 Query(
-                    f"sum(rate(pg_stat_bgwriter_buffers_clean_total{{{SERVER}}}{_RANGE}))",
+                    parts.rate("pg_stat_bgwriter_buffers_clean_total", SERVER),
                     "by the background writer",
                 ),
-                Query(f"sum(rate(pg_stat_bgwriter_buffers_alloc_total{{{SERVER}}}{_RANGE}))", "newly filled"),
+                Query(parts.rate("pg_stat_bgwriter_buffers_alloc_total", SERVER), "newly filled"),
             ],
             "Blocks of 8 KiB a second.",
             unit="ops",

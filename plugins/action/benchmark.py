@@ -12,7 +12,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import BenchmarkError
 from ansible_collections.pooled.postgres.plugins.module_utils._report import api as seeing
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
-from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import Window
 
 _COLLECTION = Path(__file__).parents[2]
 _SPEC: dict[str, Any] = {
@@ -133,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if params["monitored"] and span:
             target = document["system"]["target"]
             try:
-                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", Window.of(*span))
+                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", *span)
             except ReportError as error:
                 result["warnings"] = [f"The report is without what Prometheus saw. {error}"]
             else:

@@ -59,6 +59,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "monitoring_file_sd": model.file_sd,
+            "monitoring_own_address": model.own_address,
             "monitoring_target_rows": model.target_rows,
             "monitoring_targets": monitoring_targets,
             "monitoring_turns": model.turns,

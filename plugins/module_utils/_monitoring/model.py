@@ -9,6 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters.model import bracketed
+from ansible_collections.pooled.postgres.plugins.module_utils._tls.model import probe_address
+
 DEFAULT_PORTS = {"postgres": 9187, "pgbouncer": 9127, "node": 9100, "prometheus": 9090, "alertmanager": 9093}
 EXPORTERS = ("postgres", "pgbouncer", "node")
 
@@ -23,7 +26,18 @@ _FILES = {
     "prometheus-alertmanager": (
         r"/etc/prometheus/alertmanager\.yml|/etc/systemd/system/prometheus-alertmanager\.service\.d/.*"
     ),
+    "grafana-server": (
+        r"/etc/grafana/provisioning/(datasources|dashboards)/pooled\.yml"
+        r"|/etc/systemd/system/grafana-server\.service\.d/.*"
+    ),
 }
+# Those that a server reads as it starts; all others it reads at a reload, too.
+_AT_START = ("/etc/systemd/", "/etc/grafana/")
+
+
+def own_address(listened: str) -> str:
+    """Return where a host reaches its own server, as before a port, by the address that one listens on."""
+    return bracketed(probe_address(listened))
 
 
 def is_loopback(address: str) -> bool:
@@ -75,7 +89,7 @@ def targets(
         found += [
             {
                 "job": job,
-                "targets": [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"],
+                "targets": [f"{bracketed(address)}:{port}"],
                 "labels": {"stack": stack, "host": str(host["name"]), **labels, **scheme(job, host)},
             }
             for job, address, port, labels in served
@@ -125,11 +139,10 @@ def turn(metrics: str, files: Iterable[Mapping[str, Any]], *, units_changed: boo
     """Return what a running server takes to be what its files say, also after a run that broke off.
 
     Args:
-        metrics: what the server (Prometheus or Alertmanager) shows at ``/metrics``; empty where it does not
-            answer.
-        files: what it is configured by, with ``path`` and ``mtime`` in seconds. Those below
-            ``/etc/systemd`` take effect at a start, all others at a reload.
-        units_changed: whether this run changed any below ``/etc/systemd``.
+        metrics: what the server (Prometheus, Alertmanager or Grafana) shows at ``/metrics``; empty where it
+            does not answer.
+        files: what it is configured by, with ``path`` and ``mtime`` in seconds.
+        units_changed: whether this run changed any that it reads at its start only.
 
     Returns:
         ``restart``, ``reload``, or nothing.
@@ -140,9 +153,9 @@ def turn(metrics: str, files: Iterable[Mapping[str, Any]], *, units_changed: boo
     started = _metric("process_start_time_seconds", metrics) + 2
     loaded = _metric(r"\w+_config_last_reload_success_timestamp_seconds", metrics)
     # Where it refused what it was given, it goes on with the old.
-    stale = not _metric(r"\w+_config_last_reload_successful", metrics)
+    stale = re.search(r"(?m)^\w+_config_last_reload_successful 0$", metrics) is not None
     for file in files:
-        if str(file["path"]).startswith("/etc/systemd/"):
+        if str(file["path"]).startswith(_AT_START):
             if file["mtime"] > started:
                 return "restart"
         else:

@@ -32,11 +32,13 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
     all_queries,
     fill,
     read,
+    scrape_seconds,
 )
 
 SECONDS_TO_ANSWER = 30
 SECONDS_TO_CONNECT = 30
-PORT = 9090
+# Where a Prometheus is that nobody has moved.
+USUAL = "127.0.0.1:9090"
 
 
 class _ThroughSocket(http.client.HTTPConnection):
@@ -126,15 +128,15 @@ def _point(pair: Sequence[Any]) -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def forwarded(ssh_config: Path, host: str, port: int = PORT) -> Iterator[Prometheus]:
-    """Open a way to the Prometheus that listens on a host's loopback.
+def forwarded(ssh_config: Path, host: str, where: str = USUAL) -> Iterator[Prometheus]:
+    """Open a way to the Prometheus that a host reaches, on its loopback for example.
 
     The near end is a Unix socket in a directory of our own: no port that another user could use, too.
 
     Args:
         ssh_config: where ``host`` is explained.
         host: the monitoring host.
-        port: of Prometheus.
+        where: its address and port, as the host reaches it.
 
     Raises:
         ReportError: SSH does not get there.
@@ -143,7 +145,7 @@ def forwarded(ssh_config: Path, host: str, port: int = PORT) -> Iterator[Prometh
         near = Path(folder) / "prometheus"
         options = ("BatchMode=yes", "ExitOnForwardFailure=yes", f"ConnectTimeout={SECONDS_TO_CONNECT}")
         command = ["ssh", "-F", str(ssh_config), *(part for one in options for part in ("-o", one))]
-        command += ["-N", "-L", f"{near}:127.0.0.1:{port}", host]
+        command += ["-N", "-L", f"{near}:{where}", host]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
@@ -188,16 +190,18 @@ def findings(prometheus: Prometheus) -> Findings:
     return Findings(targets, prometheus.get("alerts")["alerts"])
 
 
-def report(prometheus: Prometheus, folder: Path, title: str, window: Window) -> str:
-    """Return the page about a window of time. Raises ReportError where there is nothing to show.
+def report(prometheus: Prometheus, folder: Path, title: str, start: float, end: float) -> str:
+    """Return the page about a time. Raises ReportError where there is nothing to show.
 
     Args:
         prometheus: who is asked.
         folder: where the dashboards' JSON is.
         title: of the page.
-        window: what the charts show.
+        start: of what the charts show, in seconds since 1970.
+        end: of that.
     """
     found = findings(prometheus)
+    window = Window.of(start, end, scrape=scrape_seconds(found.targets))
     all_boards = boards(folder)
     answers = prometheus.ask_all(all_queries(all_boards), window)
     return page(title, all_boards, answers, found, window)
@@ -219,15 +223,15 @@ def prometheus_of(state: Path, target: str) -> Iterator[Prometheus]:
     """
     try:
         outputs = json.loads((state / "outputs.json").read_text(encoding="utf-8"))
-        host = outputs["monitoring"]
+        host, where = outputs["monitoring"], outputs["prometheus"]
     except (OSError, ValueError, KeyError) as error:
         advice = f"run `python runner.py up --target {target}`"
         raise ReportError(f"Failed to find the monitoring host of {target} ({error!r}); {advice}") from None
-    with forwarded(state / "ssh_config", host) as prometheus:
+    with forwarded(state / "ssh_config", host, where) as prometheus:
         yield prometheus
 
 
-def section(root: Path, state: Path, target: str, name: str, window: Window) -> str:
+def section(root: Path, state: Path, target: str, name: str, start: float, end: float) -> str:
     """Return one dashboard as HTML, a part of another page.
 
     Args:
@@ -235,13 +239,15 @@ def section(root: Path, state: Path, target: str, name: str, window: Window) -> 
         state: see ``prometheus_of``.
         target: what it is called.
         name: of the dashboard.
-        window: what its charts show.
+        start: of what its charts show, in seconds since 1970.
+        end: of that.
 
     Raises:
         ReportError: there is none, and why.
     """
     [board] = boards(root / DASHBOARDS, [name])
     with prometheus_of(state, target) as prometheus:
+        window = Window.of(start, end, scrape=scrape_seconds(findings(prometheus).targets))
         answers = prometheus.ask_all(all_queries([board]), window)
     return str(board_section(board, answers, window))
 
@@ -261,7 +267,7 @@ def write(root: Path, state: Path, target: str, since: int) -> Path:
     now = time.time()
     with prometheus_of(state, target) as prometheus:
         title = f"Pooled Postgres on {target}"
-        text = report(prometheus, root / DASHBOARDS, title, Window.of(now - since, now))
+        text = report(prometheus, root / DASHBOARDS, title, now - since, now)
     path = state / "report.html"
     try:
         # Statements, users and hosts are nobody else's business.

@@ -11,7 +11,9 @@ from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 
-SCRAPE_SECONDS = 15
+# What Prometheus does by default here, where it does not say.
+SCRAPE_SECONDS = 15.0
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 # The few queries that Grafana answers out of Prometheus' labels instead of asking it for series.
 _LABEL_VALUES = re.compile(r"label_values\((.*),\s*(\w+)\)", re.DOTALL)
@@ -44,17 +46,31 @@ class Series:
 
 @dataclass(frozen=True)
 class Window:
-    """The time that is looked at, in seconds since 1970, and the seconds from one point to the next."""
+    """The time that is looked at, in seconds since 1970, and the seconds between two points, or scrapes."""
 
     start: float
     end: float
-    step: float = float(SCRAPE_SECONDS)
+    step: float = SCRAPE_SECONDS
+    scrape: float = SCRAPE_SECONDS
 
     @classmethod
-    def of(cls, start: float, end: float, points: int = 240) -> Window:
+    def of(cls, start: float, end: float, points: int = 240, scrape: float = SCRAPE_SECONDS) -> Window:
         """Return the window with a step that gives about so many points, but none between two scrapes."""
-        steps = max(1, round((end - start) / points / SCRAPE_SECONDS))
-        return cls(start, end, float(steps * SCRAPE_SECONDS))
+        steps = max(1, round((end - start) / points / scrape))
+        return cls(start, end, steps * scrape, scrape)
+
+
+def scrape_seconds(targets: Iterable[Mapping[str, Any]]) -> float:
+    """Return the seconds between two scrapes of the targets that Prometheus lists, the longest of them."""
+
+    def seconds(duration: str) -> float:
+        return sum(
+            float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|[smhdwy])", duration)
+        )
+
+    return (
+        max((seconds(target.get("scrapeInterval") or "") for target in targets), default=0) or SCRAPE_SECONDS
+    )
 
 
 Answers = Mapping[Query, Sequence[Series]]
@@ -185,7 +201,7 @@ def fill(expr: str, window: Window, values: Mapping[str, str | Sequence[str]] | 
         values: by name, one value or several; a variable without any stands for all.
     """
     # Grafana's $__rate_interval: four scrapes at least, so that one that fails leaves no hole.
-    rate = max(window.step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
+    rate = max(window.step + window.scrape, 4 * window.scrape)
     own = {
         "__rate_interval": f"{rate:.0f}s",
         "__interval": f"{window.step:.0f}s",

@@ -6,17 +6,20 @@ import calendar
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from real_hosts import changed_nothing, words
+from real_hosts import Run, changed_nothing, words
 from scenario import Scenario
 
 PROCESSES = {"packaged": 2, "released": 1}
 STATS_PASSWORD = 'scrape:\\"me"'
 PASSWORDS = {"prometheus": 'it\'s "secret" as well', "somebody": "somebody's"}
 EXPORTERS = Path(__file__).parent / "support/exporters.yml"
+PREFLIGHT = Path(__file__).parent / "support/preflight.yml"
+PROMETHEUS = Path(__file__).parent / "support/prometheus.yml"
 
 SCRAPE = """
 import base64, json, ssl, sys, urllib.error, urllib.request
@@ -34,6 +37,21 @@ except urllib.error.HTTPError as error:
     print(json.dumps([error.code, ""]))
 except OSError as error:
     print(json.dumps([0, str(error)]))
+"""
+
+# What Prometheus says of its targets, when none is left that it has not scraped yet.
+TARGETS = """
+import json, time, urllib.request
+for _ in range(30):
+    try:
+        answer = urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets?state=active", timeout=5)
+        found = json.load(answer)["data"]["activeTargets"]
+        if found and all(one["health"] != "unknown" for one in found):
+            break
+    except OSError as error:
+        found = str(error)
+    time.sleep(1)
+print(json.dumps(found))
 """
 
 # Who has a text on the command line, in the environment, or in a file that everybody can read.
@@ -253,6 +271,31 @@ def test_who_scrapes_says_who_they_are_by_tls(hosts: Scenario) -> None:
         assert json.loads(plain.stdout)[0] == 400
 
 
+@pytest.fixture
+def prometheus(hosts: Scenario) -> Iterator[Run]:
+    """Have a Prometheus on the host `packaged`, and return the run that brought it."""
+    yield hosts.playbook(playbook=PROMETHEUS)
+    hosts.root("packaged", "systemctl disable --now prometheus; rm -rf /etc/ssl/pooled/scraped")
+
+
+def test_a_real_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, prometheus: Run) -> None:
+    assert prometheus.returncode == 0, prometheus.stdout
+    assert PASSWORDS["prometheus"] not in prometheus.stdout + prometheus.stderr
+    found = hosts.python("packaged", TARGETS, None)
+    targets = json.loads(found.stdout)
+    assert {(one["labels"]["job"], one["labels"]["host"]) for one in targets} == {
+        (job, host) for job in ("postgres", "pgbouncer", "node") for host in PROCESSES
+    }
+    assert [(one["scrapeUrl"], one["lastError"]) for one in targets if one["health"] != "up"] == []
+    # Who is asked in the clear is in a job of its own, which has no password.
+    asked = {
+        (one["labels"]["host"], one["scrapePool"], one["scrapeUrl"].partition(":")[0]) for one in targets
+    }
+    assert asked == {("packaged", "pooled", "http"), ("released", "pooled-https", "https")}
+    again = hosts.playbook(playbook=PROMETHEUS)
+    assert changed_nothing(again), again.stdout
+
+
 def test_it_is_told_when_certificates_end(hosts: Scenario) -> None:
     _, text = scrape(hosts, "released", 9100)
     told = dict(
@@ -362,3 +405,43 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     assert last.keys() == {"pgbouncer_exporter@1", "node_exporter"}
     assert last["node_exporter"] != after["node_exporter"]
     hosts.root("packaged", "! ls /etc/systemd/system/postgres_exporter.service")
+    for left in (
+        "/etc/systemd/system/certificate_expiry.timer",
+        "/var/lib/prometheus/node-exporter/certificates.prom",
+    ):
+        hosts.root("packaged", f"test -e {left}")
+
+    # Nor of what looks when certificates end, without the host's exporter.
+    result = hosts.playbook(
+        "--limit", "packaged", playbook=EXPORTERS, variables={**given, "exporters_kinds": ["pgbouncer"]}
+    )
+    assert result.returncode == 0, result.stdout
+    hosts.root("packaged", "! systemctl is-active certificate_expiry.timer")
+    hosts.root(
+        "packaged", "! ls /etc/systemd/system/certificate_expiry.* /var/lib/prometheus/node-exporter/*"
+    )
+
+
+def test_without_tls_its_certificates_are_gone(hosts: Scenario) -> None:
+    hosts.root("released", "test -e /etc/ssl/pooled/exporters/server.crt -a -e /etc/pooled-exporters/web.yml")
+    result = hosts.playbook(
+        "--limit",
+        "released",
+        playbook=EXPORTERS,
+        variables={"exporters_tls": False, "exporters_basic_auth": []},
+    )
+    assert result.returncode == 0, result.stdout
+    hosts.root("released", "! ls /etc/ssl/pooled/exporters && ! ls /etc/pooled-exporters/web.yml")
+
+
+def test_packages_are_those_that_the_release_of_the_host_has(hosts: Scenario, host: str) -> None:
+    """Debian 12's are other programs: installed along with the rest, they would start unasked."""
+    result = hosts.playbook(
+        "--limit", host, playbook=PREFLIGHT, variables={"monitoring_runtime": "containers"}
+    )
+    said = words(result)
+    assert ("prometheus-pgbouncer-exporter" in said) is (host == "packaged")
+    assert "prometheus-node-exporter" in said
+    # Nor has it what containers take, and that is said before anything changes.
+    assert ("Debian 12 has neither docker-cli" in said) is (host == "released")
+    assert result.returncode == (2 if host == "released" else 0), result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from real_hosts import Run, changed_nothing, recap, words
 from scenario import Scenario
 
 HOST = "composed"
+SUPPORT = Path(__file__).parent / "support"
 SECRET = 'it\'s "secret" enough'
 INPUTS: dict[str, Any] = {
     "monitoring_runtime": "containers",
@@ -41,7 +43,8 @@ TARGETS = (
 @pytest.fixture(scope="module")
 def composed(hosts: Scenario) -> Scenario:
     """Return the hosts, where Docker and the images are at hand, and the role has run."""
-    script = (Path(__file__).parent / "support/images.sh").read_text()
+    script = (SUPPORT / "images.sh").read_text()
+    hosts.ssh(HOST, "sudo tee /root/grafana.py >/dev/null", stdin=(SUPPORT / "grafana.py").read_text())
     made = hosts.ssh(HOST, "sudo bash -s", stdin=script)
     assert made.returncode == 0, made.stdout + made.stderr
     run = converge(hosts)
@@ -115,3 +118,40 @@ def test_without_a_receiver_there_is_no_alertmanager(composed: Scenario) -> None
     assert run.returncode == 0, run.stdout
     assert composed.root(HOST, "docker ps --format '{{.Names}}'") == "prometheus"
     assert "alertmanager-secrets" not in composed.root(HOST, "ls /etc/prometheus")
+
+
+def test_grafana_is_told_a_password_and_reads_its_datasource_after_a_run_that_broke_off(
+    composed: Scenario,
+) -> None:
+    """The files are in place, and nobody has told Grafana."""
+    images = {**INPUTS["monitoring_images"], "grafana": "localhost/grafana:python"}
+    password = "/etc/grafana/pooled-admin-password"
+    run = converge(composed, monitoring_images=images)
+    assert run.returncode == 0, run.stdout
+    assert told(composed) == INPUTS["monitoring_grafana_password"]
+    again = converge(composed, monitoring_images=images)
+    assert changed_nothing(again), again.stdout
+
+    before = started(composed, "grafana")
+    composed.root(HOST, f"printf another > {password}")
+    run = converge(composed, monitoring_images=images, monitoring_grafana_password="another")
+    # It was told, and that is kept. Its container goes on.
+    assert recap(run)[HOST]["changed"] == 2, run.stdout
+    assert told(composed) == "another"
+    assert "another" not in run.stdout + run.stderr
+    assert started(composed, "grafana") == before
+    assert composed.root(HOST, f"stat --format '%U %a' {password}.told") == "root 400"
+
+    composed.root(HOST, "touch /etc/grafana/provisioning/datasources/pooled.yml")
+    run = converge(composed, monitoring_images=images, monitoring_grafana_password="another")
+    assert recap(run)[HOST]["changed"] == 1, run.stdout
+    assert started(composed, "grafana") != before
+
+
+def told(hosts: Scenario) -> str:
+    """Return the password that Grafana was told last, of those that it may be."""
+    digest = hosts.root(
+        HOST, "docker exec grafana /usr/bin/python3 -c 'print(open(\"/tmp/reset-password\").read())'"
+    )
+    passwords = (INPUTS["monitoring_grafana_password"], "another")
+    return {hashlib.sha256(one.encode()).hexdigest(): one for one in passwords}.get(digest, digest)

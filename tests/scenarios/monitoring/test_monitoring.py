@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -10,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grafana_provisioning
 import pytest
+import yaml
 from real_hosts import ROOT, Run, changed_nothing, recap, words
 from scenario import Scenario
 
@@ -172,6 +175,7 @@ class TestChanges:
         assert first["path"] == "/hook-of-s3cr3t"
         assert first["who"] == 'pooled:it\'s "secret" enough'
         alert = first["body"]["alerts"][0]
+        assert alert["generatorURL"].startswith("https://watcher.example.com/prometheus/graph?")
         assert (alert["status"], alert["labels"]["alertname"]) == ("firing", "Tested")
         assert (alert["labels"]["host"], alert["labels"]["stack"]) == ("watcher", "scenario")
         assert (pid(hosts), loaded(hosts)) == (process, read)
@@ -205,6 +209,28 @@ class TestChanges:
         assert recap(run)[HOST]["changed"] == 1, run.stdout
         assert (pid(hosts), loaded(hosts) > read) == (process, True)
 
+    def test_every_receiver_is_one_that_alertmanager_knows(self, hosts: Scenario) -> None:
+        email = {"to": "oncall@example.com", "from": "p@example.com", "smarthost": "mail.example.com:587"}
+        run = hosts.playbook(
+            "--tags=configure",
+            variables={
+                "monitoring_targets": [TESTED],
+                "monitoring_email": {**email, "username": "p", "password": "em4il"},
+                "monitoring_slack": {"url": "https://hooks.example.com/sl4ck", "channel": "#alerts"},
+            },
+        )
+        assert run.returncode == 0, run.stdout
+        text = hosts.root(HOST, "cat /etc/prometheus/alertmanager.yml")
+        (receiver,) = yaml.safe_load(text)["receivers"]
+        assert {"webhook_configs", "email_configs", "slack_configs"} < set(receiver)
+        assert not [secret for secret in ("em4il", "sl4ck", *SECRETS) if secret in text]
+        assert "SUCCESS" in hosts.root(HOST, "amtool check-config /etc/prometheus/alertmanager.yml")
+        # It is this that amtool looks at, down to what a receiver may have.
+        wrong = text.replace("smarthost:", "smarthorst:")
+        refused = hosts.ssh(HOST, "cat > /tmp/wrong.yml; amtool check-config /tmp/wrong.yml", stdin=wrong)
+        assert refused.returncode != 0
+        assert "smarthorst" in refused.stdout + refused.stderr
+
     def test_without_a_receiver_there_is_no_alertmanager(self, hosts: Scenario) -> None:
         run = hosts.playbook(variables={"monitoring_webhook": {}})
         assert run.returncode == 0, run.stdout
@@ -216,6 +242,7 @@ class TestChanges:
 @pytest.fixture(scope="module")
 def archive(hosts: Scenario) -> Iterator[None]:
     """Make an archive of Grafana's, and serve it."""
+    hosts.ssh(HOST, "sudo tee /root/grafana.py >/dev/null", stdin=(SUPPORT / "grafana.py").read_text())
     made = hosts.ssh(HOST, "sudo bash -s", stdin=(SUPPORT / "archive.sh").read_text())
     assert made.returncode == 0, made.stderr
     yield
@@ -274,11 +301,14 @@ class TestGrafana:
         password = "/etc/grafana/pooled-admin-password"
         assert hosts.root(HOST, f"cat {password}") == self.PASSWORD
         assert hosts.root(HOST, f"stat --format '%U:%G %a' {password}") == "root:grafana 640"
-        source = hosts.root(HOST, "cat /etc/grafana/provisioning/datasources/pooled.yml")
-        assert "uid: prometheus" in source
-        assert 'url: "http://127.0.0.1:9090"' in source
+        provisioning = "cat /etc/grafana/provisioning"
+        source = yaml.safe_load(hosts.root(HOST, f"{provisioning}/datasources/pooled.yml"))
+        assert grafana_provisioning.problems(source, grafana_provisioning.DATASOURCES) == []
+        assert source["datasources"][0]["url"] == "http://127.0.0.1:9090"
         folder = "/etc/grafana/pooled-dashboards"
-        assert f"path: {folder}" in hosts.root(HOST, "cat /etc/grafana/provisioning/dashboards/pooled.yml")
+        found = yaml.safe_load(hosts.root(HOST, f"{provisioning}/dashboards/pooled.yml"))
+        assert grafana_provisioning.problems(found, grafana_provisioning.DASHBOARDS) == []
+        assert found["providers"][0]["options"]["path"] == folder
         by_id = json.loads(hosts.root(HOST, f"cat {folder}/grafana-com-9628.json"))
         assert by_id["panels"] == [{"datasource": "prometheus"}]
         ours = {path.name for path in (ROOT / "roles/monitoring/files/dashboards").glob("*.json")}
@@ -289,7 +319,19 @@ class TestGrafana:
         run = self.run(hosts, "--tags=grafana", monitoring_grafana_password="another")
         assert run.returncode == 0, run.stdout
         assert "another" not in run.stdout + run.stderr
-        digest = "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5"
-        told = hosts.root(HOST, "cat /tmp/reset-password")
-        assert told.split()[0] == digest
+        assert hosts.root(HOST, "cat /tmp/reset-password") == hashlib.sha256(b"another").hexdigest()
         assert "another" not in hosts.root(HOST, "cat /tmp/reset-arguments")
+
+    @pytest.mark.usefixtures("archive")
+    def test_what_an_interrupted_run_left_is_made_up_for(self, hosts: Scenario) -> None:
+        """The files are in place, and nobody has told Grafana."""
+        before = pid(hosts, "grafana-server")
+        hosts.root(HOST, "printf third > /etc/grafana/pooled-admin-password; rm /tmp/reset-password")
+        hosts.root(HOST, "touch /etc/grafana/provisioning/datasources/pooled.yml")
+        run = self.run(hosts, "--tags=grafana", monitoring_grafana_password="third")
+        # The restart, and the password that is told, and kept.
+        assert recap(run)[HOST]["changed"] == 3, run.stdout
+        assert hosts.root(HOST, "cat /tmp/reset-password") == hashlib.sha256(b"third").hexdigest()
+        assert pid(hosts, "grafana-server") != before
+        again = self.run(hosts, "--tags=grafana", monitoring_grafana_password="third")
+        assert changed_nothing(again), again.stdout

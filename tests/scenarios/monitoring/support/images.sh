@@ -17,7 +17,20 @@ done
 for name in prometheus prometheus-alertmanager; do
   tar --create --directory tree . | docker import --change "ENTRYPOINT [\"/usr/bin/$name\"]" - "localhost/$name:debian" >/dev/null
 done
-docker save --output images.tar localhost/prometheus:debian localhost/prometheus-alertmanager:debian
-docker rmi --force localhost/prometheus:debian localhost/prometheus-alertmanager:debian >/dev/null
+# What stands for Grafana, and Python for it. The account is the image's.
+mkdir -p grafana/tmp grafana/usr/lib grafana/usr/share/grafana/bin grafana/usr/bin
+chmod 1777 grafana/tmp
+python=$(readlink --canonicalize /usr/bin/python3)
+cp "$python" grafana/usr/bin/python3
+cp --recursive "/usr/lib/${python##*/}" grafana/usr/lib
+ldd "$python" "/usr/lib/${python##*/}"/lib-dynload/*.so | grep -o '/lib[^ ]*' | sort -u | grep -v : | while read -r library; do
+  mkdir -p "grafana$(dirname "$library")" && cp --dereference "$library" "grafana$library"
+done
+install --mode 755 grafana.py grafana/usr/share/grafana/bin/grafana
+tar --create --directory grafana . | docker import --change 'ENTRYPOINT ["/usr/share/grafana/bin/grafana"]' \
+  --change 'ENV PATH=/usr/share/grafana/bin:/usr/bin' --change 'USER 472' - localhost/grafana:python >/dev/null
+images="localhost/prometheus:debian localhost/prometheus-alertmanager:debian localhost/grafana:python"
+docker save --output images.tar $images
+docker rmi --force $images >/dev/null
 docker load --quiet --input images.tar
-rm -rf tree images.tar ./*.deb
+rm -rf tree grafana images.tar ./*.deb

@@ -197,8 +197,8 @@ def test_what_prometheus_saw_is_in_the_report_where_it_answers(
 ) -> None:
     asked: list[Any] = []
 
-    def section(_root: Path, state: Path, target: str, name: str, window: Any) -> str:
-        asked.append((state, target, name, window.start, window.end))
+    def section(_root: Path, *about: Any) -> str:
+        asked.append(about)
         if not answers:
             raise ReportError("Failed to ask Prometheus: it does not answer")
         return "<p>seen by Prometheus</p>"

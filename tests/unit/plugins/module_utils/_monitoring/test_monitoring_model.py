@@ -151,6 +151,20 @@ def test_the_filter_says_what_is_missing() -> None:
         monitoring.monitoring_targets([{"inventory_hostname": "db", "group_names": ["database"]}], "s", "mon")
 
 
+@pytest.mark.parametrize(
+    ("listened", "wanted"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),  # noqa: S104
+        ("::", "[::1]"),
+        ("10.0.1.4", "10.0.1.4"),
+        ("fd00::4", "[fd00::4]"),
+    ],
+)
+def test_a_host_reaches_its_own_server(listened: str, wanted: str) -> None:
+    assert model.own_address(listened) == wanted
+
+
 START, RELOAD = 1000.5, 2000.123456
 UNIT, CONFIG = "/etc/systemd/system/prometheus.service.d/50-pooled.conf", "/etc/prometheus/prometheus.yml"
 
@@ -192,6 +206,24 @@ def test_a_server_that_does_not_answer_or_has_another_unit_is_restarted() -> Non
 
 def test_a_server_that_refused_its_files_is_reloaded() -> None:
     assert model.turn(metrics(successful=0), []) == "reload"
+
+
+@pytest.mark.parametrize(
+    ("path", "late", "wanted"),
+    [
+        ("/etc/grafana/provisioning/datasources/pooled.yml", 3, "restart"),
+        ("/etc/grafana/provisioning/dashboards/pooled.yml", 3, "restart"),
+        ("/etc/systemd/system/grafana-server.service.d/50-pooled.conf", 3, "restart"),
+        ("/etc/grafana/provisioning/datasources/pooled.yml", 1, ""),
+        # It looks after these itself, or is told.
+        ("/etc/grafana/pooled-dashboards/hosts.json", 3, ""),
+        ("/etc/grafana/pooled-admin-password", 3, ""),
+    ],
+)
+def test_grafana_has_no_reload(path: str, late: float, wanted: str) -> None:
+    asked = [{"item": "grafana-server", "content": f"process_start_time_seconds {START}\n"}]
+    found = model.turns(asked, [{"path": path, "mtime": START + late}], [])
+    assert found == {"grafana-server": wanted}
 
 
 def test_turns_look_at_the_files_of_their_own_unit() -> None:

@@ -29,7 +29,7 @@ import os, re, shutil, socket, sys, threading
 if os.environ.get("FAKE_SSH_SAYS"):
     sys.exit(os.environ["FAKE_SSH_SAYS"])
 near, _, far = sys.argv[sys.argv.index("-L") + 1].partition(":")
-assert far == "127.0.0.1:9090", far
+assert far == "[fd00::4]:9091", far
 open(os.environ["FAKE_SSH_LOG"], "w").write(" ".join(sys.argv[1:]))
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(near)
@@ -111,7 +111,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FAKE_SSH_LOG", str(tmp_path / "ssh.log"))
     folder = tmp_path / "state"
     folder.mkdir()
-    (folder / "outputs.json").write_text('{"monitoring": "watcher"}')
+    (folder / "outputs.json").write_text('{"monitoring": "watcher", "prometheus": "[fd00::4]:9091"}')
     return folder
 
 

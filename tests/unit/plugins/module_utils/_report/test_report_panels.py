@@ -34,6 +34,17 @@ def test_fill(expr: str, values: dict[str, str | list[str]], expected: str) -> N
 
 def test_longer_steps_take_longer_rates() -> None:
     assert panels.fill("[$__rate_interval]", Window(0, 86400, 360)) == "[375s]"
+    # Scrapes a minute apart: four of them.
+    assert panels.fill("[$__rate_interval]", Window.of(0, 3600, scrape=60)) == "[240s]"
+    assert Window.of(0, 3600, scrape=60).step == 60
+
+
+@pytest.mark.parametrize(
+    ("intervals", "seconds"),
+    [([], 15), ([None], 15), (["5s", "1m30s"], 90), (["500ms"], 0.5), (["1h"], 3600)],
+)
+def test_prometheus_says_how_often_it_scrapes(intervals: list[str | None], seconds: float) -> None:
+    assert panels.scrape_seconds([{"scrapeInterval": one} for one in intervals]) == seconds
 
 
 @pytest.mark.parametrize(
