@@ -132,7 +132,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if params["monitored"] and span:
             target = document["system"]["target"]
             try:
-                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", *span)
+                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", span)
             except ReportError as error:
                 result["warnings"] = [f"The report is without what Prometheus saw. {error}"]
             else:

@@ -231,7 +231,7 @@ def prometheus_of(state: Path, target: str) -> Iterator[Prometheus]:
         yield prometheus
 
 
-def section(root: Path, state: Path, target: str, name: str, start: float, end: float) -> str:
+def section(root: Path, state: Path, target: str, name: str, span: tuple[float, float]) -> str:
     """Return one dashboard as HTML, a part of another page.
 
     Args:
@@ -239,15 +239,14 @@ def section(root: Path, state: Path, target: str, name: str, start: float, end: 
         state: see ``prometheus_of``.
         target: what it is called.
         name: of the dashboard.
-        start: of what its charts show, in seconds since 1970.
-        end: of that.
+        span: what its charts show, from and to, in seconds since 1970.
 
     Raises:
         ReportError: there is none, and why.
     """
     [board] = boards(root / DASHBOARDS, [name])
     with prometheus_of(state, target) as prometheus:
-        window = Window.of(start, end, scrape=scrape_seconds(findings(prometheus).targets))
+        window = Window.of(*span, scrape=scrape_seconds(findings(prometheus).targets))
         answers = prometheus.ask_all(all_queries([board]), window)
     return str(board_section(board, answers, window))
 

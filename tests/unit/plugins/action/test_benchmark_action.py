@@ -210,7 +210,7 @@ def test_what_prometheus_saw_is_in_the_report_where_it_answers(
         api.keep(act.root, left_by(number, outputs("17")["tpcb_like"]))
     directory = act.root
     ended = act("finish", directory=str(directory), samples=[], monitored=True)
-    assert asked == [(directory.parent, "lab", "benchmark", 2.0, 3.9)]
+    assert asked == [(directory.parent, "lab", "benchmark", (2.0, 3.9))]
     assert ("seen by Prometheus" in (directory / "latest.html").read_text()) == answers
     warned = ["The report is without what Prometheus saw. Failed to ask Prometheus: it does not answer"]
     assert ended.get("warnings", []) == ([] if answers else warned)
