@@ -44,8 +44,8 @@ _QUICK: Plan = {
     ],
 }
 # The most that goes directly is below max_connections of 100 by what others hold of it: 3 are reserved for
-# superusers, and the pooler keeps its 20 server connections open for a while. The most that are pooled leave room
-# in max_client_conn, which is 1000 by default, for the exporter and whoever else is a client.
+# superusers, and the pooler keeps its 20 server connections open for a while. The most that are pooled leave
+# room in max_client_conn, which is 1000 by default, for the exporter and whoever else is a client.
 _STANDARD: Plan = {
     "seconds": 3,
     "repeats": 5,
