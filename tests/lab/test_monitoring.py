@@ -28,7 +28,7 @@ QUICK = {
 }
 SECONDS, RATE = 60, 200
 # Within which what is so is scraped, judged and told, on a busy machine. In seconds.
-SOON = 120
+SOON = 240
 
 # What rules name and this lab can't have, and why.
 NOT_HERE = {
