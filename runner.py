@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,6 +236,10 @@ class Project:
     def unfinished(self, target: str) -> Path:
         """Return where a benchmark that goes on, or was broken off, keeps what its runs have left."""
         return self.state(target) / "benchmark" / "current"
+
+    def tuned(self, target: str) -> Path:
+        """Return the inventory's file with what was advised. It is read after the others there."""
+        return self.root / "inventory" / target / "group_vars/all/tuned.yml"
 
     def read(self, target: str, name: str) -> Document:
         """Return the document that a playbook left in the target's state, empty if there is none."""
@@ -682,9 +687,15 @@ def perform(request: Request, project: Project) -> tuple[Document, int]:
             raise Refusal(error)
         return NO_STATUS | {"error": error}, 1
     others = {REPORT: draw, "status": status, BENCH: bench, ADVISE: advise}
+    if request.verb in (BENCH, ADVISE):
+        with measuring(request, project):
+            return others[request.verb](request, project)
     if request.verb in others:
         return others[request.verb](request, project)
     document, code = execute(request, project)
+    if (request.verb, request.target) == ("down", "lab") and not (code or request.check):
+        # Of a lab that is no more; the next one is as the inventory has it.
+        project.tuned(request.target).unlink(missing_ok=True)
     if request.verb == "up":
         document["endpoints"] = project.read(request.target, "outputs.json").get("endpoints", {})
     return document, code
@@ -702,11 +713,26 @@ def status(request: Request, project: Project) -> tuple[Document, int]:
     return document, code or int(document.get("healthy") is not True)
 
 
+@contextlib.contextmanager
+def measuring(request: Request, project: Project) -> Iterator[None]:
+    """Be the only one who measures a target: two would measure each other. Raises Refusal where one does."""
+    directory = project.state(request.target) / "benchmark"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(directory / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            advice = "wait for its end, or end it with Ctrl-C where it runs"
+            raise Refusal(f"{request.target} is being measured by another run: {advice}") from None
+        yield
+
+
 def bench(request: Request, project: Project) -> tuple[Document, int]:
     """Run a benchmark; return the document about it and the exit code. One broken off has a result, too."""
     unfinished = project.unfinished(request.target)
-    if not request.check:
-        # Of one that was killed: there was nobody left to collect it.
+    if unfinished.exists() and not request.check:
+        print("runner.py: what a benchmark that was killed has measured is kept", file=sys.stderr, flush=True)
+        salvage(unfinished)
         shutil.rmtree(unfinished, ignore_errors=True)
     before = project.read(request.target, "benchmark/latest.json")
     document, code = execute(request, project)
@@ -776,12 +802,13 @@ def advise(request: Request, project: Project) -> tuple[Document, int]:
         return document, code
     if not advice["faster"]:
         return document, code
-    # After site.yml and target.yml of that directory, so that it goes before them.
-    tuned = project.root / "inventory" / request.target / "group_vars/all/tuned.yml"
+    tuned = project.tuned(request.target)
     shutil.copyfile(state / "benchmark/advised.yml", tuned)
     document, code = execute(dataclasses.replace(request, playbook=ROLL_OUT), project)
     if code:
-        document["error"] = f"{document['error']}; what is recommended is in {tuned}, and not rolled out"
+        advised = state / "benchmark/advised.yml"
+        tuned.unlink()
+        document["error"] = f"{document['error']}; what is recommended is in {advised}, and not rolled out"
         return document | {"advice": advice}, code
     again = (*request.extra_vars, "advise_measure_again=true")
     request = dataclasses.replace(request, extra_vars=again)
@@ -793,7 +820,7 @@ def advise(request: Request, project: Project) -> tuple[Document, int]:
 def restored(request: Request, project: Project, document: Document, code: int) -> tuple[Document, int]:
     """Put PgBouncer back where a run ended before it did so itself; return the run's document and code."""
     marker = project.state(request.target) / "benchmark/advise-unfinished"
-    if not marker.exists():
+    if request.check or not marker.exists():
         return document, code
     after, failed = execute(dataclasses.replace(request, playbook=ROLL_OUT, tags=()), project)
     if failed:
@@ -802,7 +829,7 @@ def restored(request: Request, project: Project, document: Document, code: int) 
     else:
         marker.unlink(missing_ok=True)
         text = "PgBouncer is as before"
-    return document | {"error": f"{document['error']}; {text}"}, code or 1
+    return document | {"error": "; ".join(filter(None, (document["error"], text)))}, code or 1
 
 
 def draw(request: Request, project: Project) -> tuple[Document, int]:

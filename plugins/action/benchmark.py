@@ -21,7 +21,7 @@ _SPEC: dict[str, Any] = {
     "paths": {"type": "list", "elements": "str"},
     "load_hosts": {"type": "list", "elements": "str"},
     "database_host": {"type": "str"},
-    "tls": {"type": "bool", "default": False},
+    "tls": {"type": "str", "default": "disable"},
     "max_connections": {"type": "int"},
     "schedule": {"type": "list", "elements": "dict"},
     "system": {"type": "dict"},
@@ -68,8 +68,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _plan(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         plan = api.read_plan(str(params["plan"]))
-        if params["paths"]:
-            plan = {**plan, "paths": params["paths"]}
+        if params["paths"] is not None:
+            plan = plans.with_paths(plan, params["paths"])
         plan.setdefault("from", params["load_hosts"])
         database = params["database_host"]
         plans.check_paths(plan, hosts=[*params["load_hosts"], database], database=database, tls=params["tls"])

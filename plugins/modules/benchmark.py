@@ -54,9 +54,9 @@ options:
     description: The host of PostgreSQL and PgBouncer.
     type: str
   tls:
-    description: Whether PgBouncer takes clients over TLS.
-    type: bool
-    default: false
+    description: PgBouncer's C(client_tls_sslmode), which says whether it takes clients over TLS.
+    type: str
+    default: disable
   max_connections:
     description: PostgreSQL's C(max_connections). A plan's C(beyond) is 50 clients more.
     type: int

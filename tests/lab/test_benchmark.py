@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import signal
@@ -163,6 +164,8 @@ def test_a_result_does_not_differ_from_itself(benchmarked: Benchmarked, lab: Lab
     assert {row["verdict"] for row in found["rows"]} == {"no difference", "too few runs"}
 
 
+# That an unchanged one is not, was measured by hand (docs/benchmark.md): while other tests come and go beside
+# this one, the second of two benchmarks may truly be slower.
 def test_a_slowed_pooler_is_said_to_be_slower(lab: Lab, tmp_path: Path) -> None:
     plan = tmp_path / "pooled.yml"
     plan.write_text(
@@ -182,6 +185,28 @@ def test_a_slowed_pooler_is_said_to_be_slower(lab: Lab, tmp_path: Path) -> None:
     compared = lab.runner("bench", "--json", "--compare", *map(str, results))
     [row] = json.loads(compared.stdout)["comparison"]["rows"]
     assert (row["path"], row["verdict"]) == ("pooled", "slower")
+
+
+def test_what_the_advisor_tries_is_undone(lab: Lab) -> None:
+    few = ["-e", '{"advise_pool_sizes": [2]}', "-e", "advise_clients=10", "-e", "advise_seconds=1"]
+    run = lab.runner("advise", "--json", *few, "-e", "advise_repeats=3")
+    assert run.returncode == 0, run.stdout
+    advice = json.loads(run.stdout)["advice"]
+    assert [(point["default_pool_size"], point["runs"]) for point in advice["points"]] == [(2, 3), (20, 3)]
+    assert advice["recommended"]["default_pool_size"] in (2, 20)
+    assert (advice["recommended"]["default_pool_size"] == 2) == advice["faster"]
+    console = "sudo -u pgbouncer psql -h /run/pgbouncer/1 -p 6432 -d pgbouncer -Atc 'SHOW CONFIG'"
+    assert "default_pool_size|20|" in lab.ssh(lab.database, console).stdout
+    assert not (lab.state / "benchmark/advise-unfinished").exists()
+
+
+def test_two_benchmarks_at_once_are_one_too_many(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "plan.yml").write_text(OWN)
+    with (lab.state / "benchmark/lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        other = lab.runner("bench", "--plan", str(tmp_path / "plan.yml"))
+    assert other.returncode == 2
+    assert "lab is being measured by another run: wait for its end" in other.stderr
 
 
 OWN = """

@@ -379,6 +379,34 @@ def test_bench_that_is_broken_off_keeps_what_it_has_measured(
     assert not (state / "benchmark/current").exists()
 
 
+def test_what_a_killed_benchmark_has_measured_is_kept_by_the_next(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark.begin(state / "benchmark", BEGUN, state)
+    benchmark.keep(state / "benchmark", {"number": 2, "host": "load", "clients": 50, "jobs": 2, "error": "x"})
+
+    def execute(_request: Request, _project: Project) -> tuple[dict[str, Any], int]:
+        assert not (state / "benchmark/current").exists()
+        return {**DONE, "error": "refused", "ok": False}, 1
+
+    monkeypatch.setattr(runner, "execute", execute)
+    document, _code = runner.perform(Request("bench"), Project(state.parents[1]))
+    # It is nothing that this run has measured.
+    assert document["benchmark"] is None
+    assert json.loads((state / "benchmark/latest.json").read_text())["complete"] is False
+
+
+@pytest.mark.parametrize("verb", ["bench", "advise"])
+@pytest.mark.usefixtures("never_runs")
+def test_a_target_is_measured_by_one_at_a_time(verb: str, state: Path) -> None:
+    project = Project(state.parents[1])
+    with (
+        runner.measuring(Request("bench"), project),
+        pytest.raises(runner.Refusal, match="lab is being measured by another run: wait for its end"),
+    ):
+        runner.perform(Request(verb), project)
+
+
 def result_of(tmp_path: Path, name: str, tps: float) -> str:
     spread = {"median": tps, "low": tps, "high": tps, "n": 3}
     case = {"script": "tpcb-like", "mode": "persistent", "protocol": "simple", "clients": 50}
@@ -503,7 +531,29 @@ def test_a_roll_out_that_fails_says_where_the_advice_is(advised: Advised) -> Non
     document, code = advised.run(apply=True)
     assert code == 1
     assert "db: refused; what is recommended is in" in document["error"]
-    assert str(advised.tuned) in document["error"]
+    assert str(advised.state / "benchmark/advised.yml") in document["error"]
+    # The next run of the site does not try it again.
+    assert not advised.tuned.exists()
+
+
+def test_a_check_undoes_nothing(advised: Advised) -> None:
+    advised.marker.touch()
+    _document, code = runner.perform(Request("advise", check=True), Project(advised.state.parents[1]))
+    assert code == 0
+    assert advised.ran == ["playbooks/advise.yml"]
+    assert advised.marker.exists()
+
+
+@pytest.mark.parametrize(("target", "there"), [("lab", False), ("aws", True)])
+def test_a_lab_that_is_no_more_leaves_no_advice(
+    target: str, there: bool, advised: Advised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "check_credentials", lambda: None)
+    tuned = advised.tuned.parents[3] / target / "group_vars/all/tuned.yml"
+    tuned.parent.mkdir(parents=True, exist_ok=True)
+    tuned.touch()
+    runner.perform(Request("down", target, yes=True), Project(advised.state.parents[1]))
+    assert tuned.exists() == there
 
 
 @pytest.mark.parametrize(

@@ -90,20 +90,26 @@ def problems(
     """Return what is wrong with what the sweep was asked for, a sentence each.
 
     Args:
-        inputs: ``pool_sizes``, ``processes``, ``clients``, ``seconds`` and ``repeats``.
+        inputs: ``pool_sizes``, ``processes``, ``clients``, ``jobs``, ``seconds`` and ``repeats``.
         site: see ``needed``.
         present: ``default_pool_size`` and ``processes`` that there are.
         where: ``database`` and ``user`` that the load is on.
     """
+    lists = [name for name in ("pool_sizes", "processes") if isinstance(inputs[name], list)]
     found = [
-        f"advise_{name} has {value!r}: give whole numbers from 1"
+        f"advise_{name} is {inputs[name]!r}: give a list, such as -e '{{\"advise_{name}\": [1, 2]}}'"
         for name in ("pool_sizes", "processes")
+        if name not in lists
+    ]
+    found += [
+        f"advise_{name} has {value!r}: give whole numbers from 1"
+        for name in lists
         for value in inputs[name]
         if not _whole(value)
     ]
     found += [
         f"advise_{name} is {inputs[name]!r}: give a whole number from {least}"
-        for name, least in (("clients", 1), ("seconds", 1), ("repeats", statistics.ENOUGH))
+        for name, least in (("clients", 1), ("jobs", 1), ("seconds", 1), ("repeats", statistics.ENOUGH))
         if not _whole(inputs[name], least)
     ]
     for kind in ("database", "user"):

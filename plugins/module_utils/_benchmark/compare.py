@@ -111,7 +111,8 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, A
 def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
     system = document["system"]
     facts = {name: value for name, value in system.items() if name not in _OWN}
-    facts |= {f"plan: {name}": document["plan"].get(name) for name in ("seconds", "repeats", "scale")}
+    names = ("seconds", "repeats", "scale", "warmup_seconds", "cases")
+    facts |= {f"plan: {name}": document["plan"].get(name) for name in names}
     for program, settings in system.get("settings", {}).items():
         facts |= {f"{program}: {name}": value for name, value in settings.items()}
     return facts

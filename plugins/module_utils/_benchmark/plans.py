@@ -194,6 +194,10 @@ def custom(given: object, where: str) -> Plan:
             continue
         problems += _problems(case, _CASE_KEYS, label)
         problems += [f"{label}`{key}` is missing" for key in ("script", "clients") if key not in case]
+        if case.get("script") in BUILTIN_SCRIPTS and "content" in case:
+            problems.append(
+                f"{label}{case['script']} is pgbench's own script: give your `content` another name"
+            )
         if "seconds" in case and "transactions" in case:
             problems.append(f"{label}give either `seconds` or `transactions`")
     if not problems:
@@ -241,14 +245,21 @@ def own_scripts(plan: Plan) -> list[str]:
     return list(dict.fromkeys(name for name in names if name not in BUILTIN_SCRIPTS))
 
 
-def check_paths(plan: Plan, *, hosts: Sequence[str], database: str, tls: bool) -> None:
+def with_paths(plan: Plan, paths: Sequence[str]) -> Plan:
+    """Return a plan with other paths than its own. Raises PlanError."""
+    if wrong := _PLAN_KEYS["paths"](paths):
+        raise PlanError(f"Failed to accept benchmark_paths: it {wrong}")
+    return {**plan, "paths": list(paths)}
+
+
+def check_paths(plan: Plan, *, hosts: Sequence[str], database: str, tls: str) -> None:
     """Raise PlanError if a path can't be gone from the load hosts.
 
     Args:
         plan: with ``from``.
         hosts: all that load may come from.
         database: the host of the database.
-        tls: whether PgBouncer takes clients over TLS.
+        tls: PgBouncer's client_tls_sslmode.
     """
     problems = [
         f"`from` has {name!r}, which is neither in the group benchmark nor the database host; known are "
@@ -258,7 +269,18 @@ def check_paths(plan: Plan, *, hosts: Sequence[str], database: str, tls: bool) -
     ]
     if "socket" in plan["paths"] and plan["from"] != [database]:
         problems.append(f"the path socket is the database host's own; give `from: [{database}]`")
-    if "tls" in plan["paths"] and not tls:
+    over_tcp = [path for path in ("pooled", "tls") if path in plan["paths"]]
+    if over_tcp and tls.startswith("verify"):
+        problems.append(
+            f"PgBouncer wants a certificate of each client (pgbouncer_client_tls_mode: {tls}), and the"
+            f" benchmark has none: leave out {' and '.join(over_tcp)}"
+        )
+    if over_tcp == ["pooled", "tls"] and tls == "require":
+        problems.append(
+            "beside the path tls pooled is without TLS, which PgBouncer does not take"
+            " (pgbouncer_client_tls_mode: require): leave out one of them"
+        )
+    if "tls" in plan["paths"] and tls == "disable":
         problems.append(
             "the path tls needs PgBouncer to take TLS: set pgbouncer_client_tls_mode, see docs/tls.md"
         )
@@ -293,6 +315,8 @@ def cases(plan: Plan, max_connections: int) -> list[dict[str, Any]]:
         for number in numbers:
             clients = max_connections + _BEYOND if number == "beyond" else number
             found.append({**complete, "clients": clients})
+    if problems := _twins(found):
+        raise PlanError(f"Failed to accept the plan {plan['name']}: {'; '.join(problems)}")
     return found
 
 
@@ -329,7 +353,9 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
             "number": number,
             "of": len(items),
             "expected_seconds": expected_seconds(item),
-            "timeout": int(10 * expected_seconds(item) + 60 + item["clients"] / 50),
+            "timeout": int(10 * expected_seconds(item) + 60 + item["clients"] / 50)
+            # How long transactions take is their own business.
+            + (3600 if item["transactions"] else 0),
             "label": label(item),
         }
         for number, item in enumerate(items, start=1)

@@ -259,6 +259,9 @@ def command(document: Mapping[str, Any]) -> list[str]:
     bench = ["python", "runner.py", "bench"]
     bench += [] if system.get("target") is None else ["--target", shlex.quote(text(system["target"]))]
     bench += [] if given == "-" else ["--plan", shlex.quote(given)]
+    paths = [text(path) for path in listed(plan.get("paths"))]
+    if name != "custom" and paths not in ([], ["direct", "pooled"]):
+        bench += ["-e", shlex.quote(json.dumps({"benchmark_paths": paths}))]
     lines = [] if not system.get("commit") else [f"git checkout {shlex.quote(text(system['commit']))}"]
     return [*lines, " ".join(bench)]
 

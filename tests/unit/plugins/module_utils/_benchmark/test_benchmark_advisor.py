@@ -20,7 +20,14 @@ SITE: dict[str, Any] = {
     "server": {"host": "", "port": 5432, "max_connections": 100, "reserved": 3, "others": 5},
 }
 PRESENT = {"default_pool_size": 20, "processes": 1, "max_client_conn": 1000, "max_connections": 100}
-INPUTS: dict[str, Any] = {"pool_sizes": [], "processes": [], "clients": 50, "seconds": 5, "repeats": 3}
+INPUTS: dict[str, Any] = {
+    "pool_sizes": [],
+    "processes": [],
+    "clients": 50,
+    "jobs": 2,
+    "seconds": 5,
+    "repeats": 3,
+}
 WHERE = {"database": "benchmark", "user": "benchmark"}
 HOW = {
     "time": "2026-11-23",
@@ -92,6 +99,12 @@ def test_pools_that_are_tried_fit_and_make_sense(inputs: dict[str, Any], sizes: 
     [
         ({"pool_sizes": [0]}, "advise_pool_sizes has 0: give whole numbers from 1"),
         ({"processes": ["two"]}, "advise_processes has 'two'"),
+        (
+            {"pool_sizes": "16"},
+            r"advise_pool_sizes is '16': give a list, such as -e '{\"advise_pool_sizes\": \[1",
+        ),
+        ({"pool_sizes": 16}, "advise_pool_sizes is 16: give a list"),
+        ({"jobs": 0}, "advise_jobs is 0: give a whole number from 1"),
         ({"clients": 0}, "advise_clients is 0: give a whole number from 1"),
         ({"seconds": "x"}, "advise_seconds is 'x'"),
         ({"repeats": 2}, "advise_repeats is 2: give a whole number from 3"),

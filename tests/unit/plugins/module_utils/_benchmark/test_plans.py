@@ -153,27 +153,59 @@ def test_many_clients_have_time_to_connect(clients: int, seconds: int) -> None:
 def test_transactions_take_the_place_of_seconds() -> None:
     plan = plans.custom({"cases": [{**CASE, "transactions": 10}], "warmup_seconds": 0, "seconds": 3}, "p")
     assert {(item["seconds"], item["transactions"]) for item in plans.schedule(plan, 100)} == {(None, 10)}
+    # Ten clients' worth of a script that takes a minute.
+    assert all(item["timeout"] > 600 for item in plans.schedule(plan, 100))
 
 
 @pytest.mark.parametrize(
     ("changes", "tls", "says"),
     [
-        ({}, False, None),
-        ({"paths": ["direct", "tls"]}, True, None),
-        ({"paths": ["direct", "tls"]}, False, "the path tls needs PgBouncer to take TLS"),
-        ({"paths": ["socket"]}, False, r"the path socket is the database host's own; give `from: \[db\]`"),
-        ({"paths": ["socket"], "from": ["db", "load"]}, False, "the path socket"),
-        ({"paths": ["socket"], "from": ["db"]}, False, None),
-        ({"from": ["elsewhere"]}, False, "`from` has 'elsewhere', .* known are load, db"),
+        ({}, "disable", None),
+        ({}, "require", None),
+        ({"paths": ["direct", "tls"]}, "require", None),
+        ({"paths": ["direct", "pooled", "tls"]}, "allow", None),
+        ({"paths": ["direct", "pooled", "tls"]}, "require", "beside the path tls pooled is without TLS"),
+        ({"paths": ["direct", "tls"]}, "disable", "the path tls needs PgBouncer to take TLS"),
+        ({}, "verify-full", "wants a certificate of each client .* leave out pooled"),
+        ({"paths": ["direct", "socket"], "from": ["db"]}, "verify-full", None),
+        (
+            {"paths": ["socket"]},
+            "disable",
+            r"the path socket is the database host's own; give `from: \[db\]`",
+        ),
+        ({"paths": ["socket"], "from": ["db", "load"]}, "disable", "the path socket"),
+        ({"paths": ["socket"], "from": ["db"]}, "disable", None),
+        ({"from": ["elsewhere"]}, "disable", "`from` has 'elsewhere', .* known are load, db"),
     ],
 )
-def test_paths_that_are_not_there(changes: dict[str, Any], tls: bool, says: str | None) -> None:
+def test_paths_that_are_not_there(changes: dict[str, Any], tls: str, says: str | None) -> None:
     plan = {"from": ["load"], **plans.builtin("quick"), **changes}
     if says is None:
         plans.check_paths(plan, hosts=["load", "db"], database="db", tls=tls)
     else:
         with pytest.raises(PlanError, match=says):
             plans.check_paths(plan, hosts=["load", "db"], database="db", tls=tls)
+
+
+@pytest.mark.parametrize("paths", [["direct", "poold"], ["direct", "direct"], [], "direct"])
+def test_other_paths_are_judged_like_a_plan_s(paths: Any) -> None:
+    with pytest.raises(PlanError, match=r"Failed to accept benchmark_paths: it (has 'poold'|must be a list)"):
+        plans.with_paths(plans.builtin("quick"), paths)
+    assert plans.with_paths(plans.builtin("quick"), ["pooled"])["paths"] == ["pooled"]
+
+
+def test_clients_that_are_as_many_beyond_are_no_case_of_their_own() -> None:
+    plan = plans.custom({"cases": [{**CASE, "clients": [150, "beyond"]}]}, "p")
+    with pytest.raises(PlanError, match="could not be told apart"):
+        plans.schedule(plan, 100)
+    assert plans.schedule(plan, 200)
+
+
+def test_a_script_of_one_s_own_has_a_name_of_its_own() -> None:
+    with pytest.raises(
+        PlanError, match="select-only is pgbench's own script: give your `content` another name"
+    ):
+        plans.custom({"cases": [{**CASE, "content": "SELECT 1;"}]}, "p")
 
 
 @pytest.mark.parametrize(

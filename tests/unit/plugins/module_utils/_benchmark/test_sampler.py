@@ -60,7 +60,7 @@ def test_it_begins_and_says_what_it_saw(sockets: Path) -> None:
     time.sleep(0.5)
     rows = sampler.stop()
     assert rows is not None
-    assert len(rows) >= 3
+    assert len(rows) >= 2
     first = dict(zip(samples.COLUMNS, rows[0], strict=True))
     assert abs(first["time"] - time.time()) < 10
     assert [first[name] for name in samples.COLUMNS[1:7]] == [3, 1, 2, 0, 7, 9]

@@ -288,10 +288,18 @@ def test_a_plan_of_ones_own_can_be_given_again() -> None:
         assert '"seconds"' not in text
 
 
+def test_a_command_has_the_paths_that_are_not_the_plan_s_own() -> None:
+    document = documents.document()
+    document["plan"] |= {"name": "quick", "paths": ["direct", "tls"]}
+    assert reading.command(document)[-1].endswith(
+        """--plan quick -e '{"benchmark_paths": ["direct", "tls"]}'"""
+    )
+
+
 def test_a_command_is_quoted() -> None:
     document = documents.document()
     document["system"] |= {"target": "x; rm -r /", "commit": None}
-    document["plan"]["name"] = "$(id)"
+    document["plan"] |= {"name": "$(id)", "paths": ["direct", "pooled"]}
     assert reading.command(document) == ["python runner.py bench --target 'x; rm -r /' --plan '$(id)'"]
 
 
