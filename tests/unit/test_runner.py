@@ -1041,7 +1041,7 @@ PLAYBOOKS = {
   gather_facts: false
   tasks:
     - name: Figures are written
-      ansible.builtin.command: cp -r {{ playbook_dir }}/../made {{ playbook_dir }}/../.state/lab/benchmark
+      ansible.builtin.command: cp -r {{ playbook_dir }}/../made/. {{ playbook_dir }}/../.state/lab/benchmark
       changed_when: false
 """,
     "playbooks/teardown.yml": """
