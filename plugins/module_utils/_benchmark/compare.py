@@ -35,7 +35,8 @@ def check(document: object, where: str) -> dict[str, Any]:
                 _key(row, "")
                 statistics.difference(side["tps"], side["tps"])
         _about(document)
-    except (AttributeError, KeyError, TypeError) as error:
+        _facts(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultError(f"Failed to compare {where}: it is damaged, see {error}; measure again") from error
     if not document["summary"]:
         raise ResultError(f"Failed to compare {where}: no run of it was finished; measure again")
@@ -111,8 +112,12 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, A
 def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
     system = document["system"]
     facts = {name: value for name, value in system.items() if name not in _OWN}
-    names = ("seconds", "repeats", "scale", "warmup_seconds", "cases")
-    facts |= {f"plan: {name}": document["plan"].get(name) for name in names}
+    plan = document["plan"]
+    facts |= {f"plan: {name}": plan.get(name) for name in ("seconds", "repeats", "scale", "warmup_seconds")}
+    if plan["name"] == plans.CUSTOM:
+        # Cases are put side by side by their names, and one's own script may have changed since.
+        for number, case in enumerate(plan.get("cases", ()), start=1):
+            facts |= {f"plan: case {number}: {name}": value for name, value in case.items()}
     for program, settings in system.get("settings", {}).items():
         facts |= {f"{program}: {name}": value for name, value in settings.items()}
     return facts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import statistics
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
 
 PERCENTILES = ("p50", "p95", "p99")
@@ -22,7 +23,7 @@ PATHS = {
     "socket": "pooled, Unix socket",
     "tls": "pooled, TLS",
 }
-FEWEST_REPEATS = 3
+FEWEST_REPEATS = statistics.ENOUGH
 """With fewer, the spread of a figure is not known, and nothing is claimed."""
 
 

@@ -98,6 +98,17 @@ def test_what_was_different_before_is_said() -> None:
     assert any(line.split() == ["memory_mb", "100", "200"] for line in compare.table(found))
 
 
+def test_a_script_of_one_s_own_that_has_changed_is_a_difference() -> None:
+    sides = []
+    for content in ("SELECT 1;", "SELECT 2;"):
+        side = document({A: SLOW})
+        side["plan"] |= {"name": "custom", "cases": [{"script": "orders.sql", "content": content}]}
+        sides.append(side)
+    assert compare.compare(*sides)["differences"] == [
+        {"what": "plan: case 1: content", "a": "SELECT 1;", "b": "SELECT 2;"}
+    ]
+
+
 @pytest.mark.parametrize(
     ("written", "says"),
     [
@@ -110,6 +121,11 @@ def test_what_was_different_before_is_said() -> None:
         ('{"schema": 2, "system": {}, "plan": {}, "summary": []}', "written by another version"),
         ('{"schema": 1, "system": {}, "plan": {}, "summary": []}', "it is damaged, see 'time'"),
         ('{"schema": 1, "system": {}, "plan": {}, "summary": [1]}', "it is damaged"),
+        (
+            '{"schema": 1, "system": {"time": 1, "target": 1, "commit": 1, "settings": 1},'
+            ' "plan": {"name": 1}, "summary": [{"paths": {}}]}',
+            "it is damaged",
+        ),
     ],
 )
 def test_files_that_are_no_results(written: str | None, says: str, tmp_path: Path) -> None:
