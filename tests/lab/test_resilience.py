@@ -98,6 +98,16 @@ def test_an_instance_that_is_no_more_takes_its_host_along(accident: Accident) ->
     assert STRAY not in podman("ps", "--all", "--format", "{{.Names}}").split()
 
 
+def test_a_lost_host_is_built_anew_and_takes_its_data_over(lab: Lab, ec2: Any, accident: Accident) -> None:
+    row, lost = kept_row(lab), lab.facts()["instance_ids"][lab.database]
+    ec2.terminate_instances(InstanceIds=[lost])
+    rebuilt = lab.runner("up")
+    assert rebuilt.returncode == 0, rebuilt.stdout[-3000:]
+    assert lab.facts()["instance_ids"][lab.database] != lost
+    wait(lambda: lab.login(6432, lab.password()) == "ok", SOON)
+    assert kept_row(lab) == row
+
+
 @dataclass(frozen=True)
 class Interruption:
     """A run that was interrupted, what was left of it, and the run after it."""
