@@ -127,10 +127,14 @@ def _extra_vars(value: str) -> str:
         if not path.is_file():
             raise argparse.ArgumentTypeError(f"there is no file {path}")
         return f"@{path}"
-    if not re.match(r"[A-Za-z_]\w*=", value):
-        # Not repeated in the message: it may be half of a secret.
-        raise argparse.ArgumentTypeError("expected NAME=VALUE or @FILE")
-    return value
+    if value.startswith("{"):
+        with contextlib.suppress(ValueError):
+            if isinstance(json.loads(value), dict):
+                return value
+    elif re.match(r"[A-Za-z_]\w*=", value):
+        return value
+    # Not repeated in the message: it may be half of a secret.
+    raise argparse.ArgumentTypeError("expected NAME=VALUE, @FILE or a JSON object")
 
 
 def _plan(value: str) -> str:

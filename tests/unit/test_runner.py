@@ -58,6 +58,7 @@ VARIABLE = "s3cr3t-of-a-variable"
             Request("bench", compare=[Path("a.json"), Path("b.json")], tags=[], extra_vars=[]),
         ),
         ("advise --apply", Request("advise", apply=True, tags=[], extra_vars=[])),
+        ('advise -e {"a":[1]}', Request("advise", tags=[], extra_vars=['{"a":[1]}'])),
         ("report --since 2d --target aws", Request("report", "aws", since=172800, tags=[], extra_vars=[])),
     ],
 )
@@ -81,6 +82,7 @@ def test_parse(argv: str, expected: Request) -> None:
         (["report", "--since", "0h"], "no time such as 30m"),
         (["report", "--since=-1h"], "no time such as 30m"),
         (["up", "-e", "=1"], "NAME=VALUE"),
+        (["up", "-e", '{"half": '], "or a JSON object"),
         (["up", "--plan", "quick"], "--plan belongs to bench"),
         (["report", "--compare", "a.json", "b.json"], "--compare belongs to bench"),
         (["up", "--apply"], "--apply belongs to advise"),
