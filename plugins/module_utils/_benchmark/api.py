@@ -182,7 +182,7 @@ def draw(directory: Path, document: Mapping[str, Any], boards_html: str) -> None
 def times(document: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return when the first of a benchmark's runs began and its last ended, None where no run was made."""
     found = [(run["start"], run["end"]) for run in document["runs"] if run["start"] and run["end"]]
-    return (min(start for start, _ in found), max(end for _, end in found)) if found else None
+    return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
 
 
 def write_comparison(directory: Path, comparison: Mapping[str, Any]) -> Path:

@@ -333,7 +333,7 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
     items: list[Item] = []
     warm: set[str] = set()
     there = list(enumerate(cases(plan, max_connections)))
-    for repeat in range(1, max(case["repeats"] for _, case in there) + 1):
+    for repeat in range(1, max(one["repeats"] for number, one in there) + 1):
         paths = plan["paths"] if repeat % 2 else plan["paths"][::-1]
         for number, case in there:
             if repeat > case["repeats"]:
