@@ -10,7 +10,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import ResultError
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.answer import caveats
 
-_CASE = ("script", "mode", "protocol", "clients")
 # What differs each time, and says nothing.
 _OWN = ("time", "settings", "background")
 
@@ -65,7 +64,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         verdict = rated["verdict"] if all(measured) else "only in a" if measured[0] else "only in b"
         rows.append(
             {
-                **dict(zip((*_CASE, "path"), key, strict=True)),
+                **dict(zip((*results.CASE, "path"), key, strict=True)),
                 "a": one,
                 "b": other,
                 "ratio": rated["ratio"],
@@ -83,7 +82,7 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key(row: Mapping[str, Any], path: str) -> tuple[Any, ...]:
-    return (*(row[name] for name in _CASE), path)
+    return (*(row[name] for name in results.CASE), path)
 
 
 def _sides(document: Mapping[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:

@@ -30,7 +30,7 @@ _LEAST_KB_PER_CLIENT = 1.0
 _ENOUGH_CLIENTS = 100
 # What PostgreSQL and PgBouncer say to one client too many.
 _REFUSED = re.compile(r"connection slots|too many clients|too many connections|no more connections allowed")
-_CASE = ("script", "mode", "protocol", "clients")
+CASE = ("script", "mode", "protocol", "clients")
 
 
 def document(
@@ -137,7 +137,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return for each case what its repeats say of each path, and how the paths compare."""
     grouped: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = {}
     for one in runs:
-        case = tuple(one[name] for name in _CASE)
+        case = tuple(one[name] for name in CASE)
         grouped.setdefault(case, {}).setdefault(one["path"], []).append(one)
     found = []
     for case, by_path in grouped.items():
@@ -146,7 +146,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         first, *others = paths
         found.append(
             {
-                **dict(zip(_CASE, case, strict=True)),
+                **dict(zip(CASE, case, strict=True)),
                 "paths": paths,
                 "comparisons": [
                     {

@@ -277,3 +277,23 @@ def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: di
     )
     again = hosts.playbook(variables={**variables, "pooled_certificates_renew": False})
     assert changed_nothing(again), again.stdout
+
+
+def test_without_tls_its_certificates_are_gone_and_with_it_they_come_back(
+    hosts: Scenario, certified: dict[str, str]
+) -> None:
+    without = {
+        "postgres_tls": False,
+        "pgbouncer_client_tls_mode": "disable",
+        "pgbouncer_server_tls_mode": "disable",
+    }
+    before = state(hosts, "tls")
+    result = hosts.playbook(by_host={"tls": without})
+    assert result.returncode == 0, result.stdout
+    assert hosts.root("tls", "ls -A /etc/ssl/pooled") == ""
+    assert hosts.login("tls", PASSWORD, port=6432) == "ok"
+    result = hosts.playbook("--limit", "tls")
+    assert result.returncode == 0, result.stdout
+    assert hosts.login("tls", PASSWORD, port=6432, options=certified) == "ok"
+    # A reload was enough, both times.
+    assert state(hosts, "tls") == before
