@@ -25,6 +25,7 @@ from real_hosts import changed_nothing
         ),
         ({"pgbouncer_pool_mode": "sessions"}, "value of pgbouncer_pool_mode must be one of"),
         ({"pooled_max_connections": 20}, "20 - 3 reserved - 5 for others = 12"),
+        ({"pgbouncer_processes": 6}, "keeps the monitoring hosts from 9131, 9132"),
     ],
     ids=str,
 )

@@ -30,13 +30,17 @@ def test_shares_add_up_and_differ_by_one(total: int, count: int) -> None:
         (8, {}, [], None, 4),
         (8, {}, [], (1, 19), 4),
         (8, {}, [], (1, 18), 1),
-        (64, {}, [], None, 20),
-        (64, {"default_pool_size": "3"}, [], None, 3),
-        (64, {"max_db_connections": 0}, [{"name": "a", "pool_size": 2}], None, 2),
-        (64, {}, [{"name": "a", "reserve_pool_size": 1, "min_pool_size": 1}], None, 20),
+        (64, {}, [], None, 4),
+        (64, {"default_pool_size": "3"}, [], None, 1),
+        (64, {"default_pool_size": 60, "max_client_conn": 2000}, [], None, 12),
+        (64, {"default_pool_size": 60}, [], None, 4),
+        (64, {"default_pool_size": 500, "max_client_conn": 2000}, [], None, 32),
+        (64, {"max_db_connections": 0}, [{"name": "a", "pool_size": 12}], None, 2),
+        (64, {"max_db_connections": 3}, [], None, 3),
+        (64, {}, [{"name": "a", "reserve_pool_size": 1, "min_pool_size": 1}], None, 4),
     ],
 )
-def test_there_is_a_process_for_two_cores_and_no_more_than_limits_allow(
+def test_there_is_a_process_for_two_cores_and_each_has_a_sensible_part_of_the_limits(
     cores: int,
     settings: dict[str, Any],
     databases: list[dict[str, Any]],
