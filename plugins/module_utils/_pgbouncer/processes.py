@@ -36,9 +36,9 @@ _AT_LEAST_ONE = {
     "max_user_connections",
     "pool_size",
 }
-# What each process has at least where nobody says how many there are. The kernel spreads clients by chance: those on a
-# process whose few server connections are taken wait while another's idle, and one too many is refused while others
-# have room.
+# What each process has at least where nobody says how many there are. The kernel spreads clients by chance:
+# those on a process whose few server connections are taken wait while another's idle, and one too many is
+# refused while others have room.
 _SENSIBLE = {"default_pool_size": 5, "max_client_conn": 25, "pool_size": 5}
 # 0 is none of them.
 _MAYBE_NONE = {"min_pool_size", "reserve_pool", "reserve_pool_size"}
@@ -66,12 +66,15 @@ def default_count(
 ) -> int:
     """Return how many processes there are where nobody says: one for two cores, which leaves PostgreSQL half.
 
-    At least one, and no more than leave each a sensible part of every limit. One where PgBouncer knows no peers.
+    At least one, and no more than leave each a sensible part of every limit. One where PgBouncer knows no
+    peers.
     """
     if version is not None and version < PEERS:
         return 1
     limits = [
-        total // _SENSIBLE.get(name, 1) for _where, name, total in _totals(settings, databases, users) if total
+        total // _SENSIBLE.get(name, 1)
+        for _where, name, total in _totals(settings, databases, users)
+        if total
     ]
     return max(1, min([cores // 2, *limits]))
 
