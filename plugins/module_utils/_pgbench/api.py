@@ -330,8 +330,10 @@ def _collect(process: subprocess.Popen[bytes], watch: _Watch) -> tuple[str, str]
     received = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe}
     open_pipes = dict.fromkeys(received, select.POLLIN)
     while open_pipes:
+        # Asked before the wait: all that it wrote is there by then, and not if it ends just after.
+        ended = process.poll() is not None
         ready = watch.ready(open_pipes)
-        if not ready and process.poll() is not None:
+        if not ready and ended:
             break  # something that a script started in the background holds on to them
         for descriptor in ready:
             data = os.read(descriptor, 65536)

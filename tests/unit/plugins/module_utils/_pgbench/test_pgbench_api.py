@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -360,6 +360,26 @@ def test_what_a_script_leaves_in_the_background_does_not_hold_the_run(
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert time.monotonic() - begin < 5
+
+
+def test_figures_that_come_when_a_wait_is_just_over_are_not_lost(
+    program: Program, tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of whole seconds end when a wait of a second does."""
+    executable = program(
+        f"echo $$ > {tmp_path}/pid; until test -e {tmp_path}/go; do sleep 0.01; done; printf %s '{FIGURES}'"
+    )
+    ready = api._Watch.ready
+
+    def slow(watch: api._Watch, events: Mapping[int, int]) -> set[int]:
+        found = ready(watch, events)
+        if not found:
+            (tmp_path / "go").touch()
+            eventually(lambda: not is_running(int((tmp_path / "pid").read_text())))
+        return found
+
+    monkeypatch.setattr(api._Watch, "ready", slow)
+    assert run(executable, tmp_path)["stdout"] == FIGURES
 
 
 def test_a_server_that_never_answers(tmp_path: Path) -> None:
