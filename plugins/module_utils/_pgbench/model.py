@@ -409,8 +409,10 @@ _COMMAND = re.compile(
     r"(?:query \d+: ERROR|\((?!SQL))"
 )
 _SERVER = re.compile(r"^.*?\b(?:ERROR|FATAL|PANIC): +")
+# The last is said by threads that log in while another, which gave up, has ended OpenSSL by exit().
 _CONSEQUENCE = re.compile(
-    r"could not create connection for |client \d+ aborted while establishing connection|Run was aborted"
+    r"could not create connection for |client \d+ aborted while establishing connection|Run was aborted|"
+    r"connection to server .*? failed: could not find digest for NID"
 )
 _CAUSES_SHOWN = 2
 _HINTS = tuple(
