@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import statistics
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import plans, statistics
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
 
 PERCENTILES = ("p50", "p95", "p99")
@@ -256,12 +256,12 @@ def command(document: Mapping[str, Any]) -> list[str]:
     """Return the commands that repeat the benchmark; a plan of one's own is in ``plan.json``."""
     system, plan = mapping(document.get("system")), mapping(document.get("plan"))
     name = text(plan.get("name"))
-    given = "plan.json" if name == "custom" else name
+    given = "plan.json" if name == plans.CUSTOM else name
     bench = ["python", "runner.py", "bench"]
     bench += [] if system.get("target") is None else ["--target", shlex.quote(text(system["target"]))]
     bench += [] if given == "-" else ["--plan", shlex.quote(given)]
     paths = [text(path) for path in listed(plan.get("paths"))]
-    if name != "custom" and paths not in ([], ["direct", "pooled"]):
+    if name != plans.CUSTOM and paths not in ([], ["direct", "pooled"]):
         bench += ["-e", shlex.quote(json.dumps({"benchmark_paths": paths}))]
     lines = [] if not system.get("commit") else [f"git checkout {shlex.quote(text(system['commit']))}"]
     return [*lines, " ".join(bench)]
@@ -270,7 +270,7 @@ def command(document: Mapping[str, Any]) -> list[str]:
 def own_plan(document: Mapping[str, Any]) -> str | None:
     """Return a plan of one's own as a file to give to ``--plan``; None for a built-in one."""
     plan = mapping(document.get("plan"))
-    if plan.get("name") != "custom":
+    if plan.get("name") != plans.CUSTOM:
         return None
     given = {key: value for key, value in plan.items() if key != "name" and value is not None}
     return json.dumps(given, indent=2, default=str)
