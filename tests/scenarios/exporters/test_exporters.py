@@ -70,11 +70,14 @@ for top in ("/etc", "/opt", "/run", "/var/log", "/var/lib/prometheus", "/tmp", "
     for folder, _, names in os.walk(top):
         for name in names:
             path = os.path.join(folder, name)
-            mode = os.lstat(path).st_mode
-            if not stat.S_ISREG(mode) or not mode & stat.S_IROTH:
+            try:
+                mode = os.lstat(path).st_mode
+                if not stat.S_ISREG(mode) or not mode & stat.S_IROTH:
+                    continue
+                with open(path, "rb") as file:
+                    data = file.read()
+            except FileNotFoundError:  # services write and remove files meanwhile
                 continue
-            with open(path, "rb") as file:
-                data = file.read()
             found += [path] * any(text in data for text in texts)
 print(json.dumps(found))
 """
