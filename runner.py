@@ -806,12 +806,15 @@ def advise(request: Request, project: Project) -> tuple[Document, int]:
         return document, code
     if not advice["faster"]:
         return document, code
-    tuned = project.tuned(request.target)
-    shutil.copyfile(state / "benchmark/advised.yml", tuned)
+    tuned, advised = project.tuned(request.target), state / "benchmark/advised.yml"
+    former = tuned.read_bytes() if tuned.exists() else None
+    shutil.copyfile(advised, tuned)
     document, code = execute(dataclasses.replace(request, playbook=ROLL_OUT), project)
     if code:
-        advised = state / "benchmark/advised.yml"
-        tuned.unlink()
+        if former is None:
+            tuned.unlink()
+        else:
+            tuned.write_bytes(former)
         document["error"] = f"{document['error']}; what is recommended is in {advised}, and not rolled out"
         return document | {"advice": advice}, code
     again = (*request.extra_vars, "advise_measure_again=true")

@@ -538,6 +538,14 @@ def test_a_roll_out_that_fails_says_where_the_advice_is(advised: Advised) -> Non
     assert not advised.tuned.exists()
 
 
+def test_a_roll_out_that_fails_leaves_what_an_earlier_one_rolled_out(advised: Advised) -> None:
+    advised.tuned.write_text("pgbouncer_default_pool_size: 12\n")
+    advised.errors = {1: "db: refused"}
+    _document, code = advised.run(apply=True)
+    assert code == 1
+    assert advised.tuned.read_text() == "pgbouncer_default_pool_size: 12\n"
+
+
 def test_a_check_undoes_nothing(advised: Advised) -> None:
     advised.marker.touch()
     _document, code = runner.perform(Request("advise", check=True), Project(advised.state.parents[1]))
