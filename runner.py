@@ -797,11 +797,21 @@ def advise(request: Request, project: Project) -> tuple[Document, int]:
         The document about it, with what is recommended as ``advice``, and the exit code.
     """
     state = project.state(request.target)
+    runs = state / "benchmark/advise-runs.json"
+    if not request.check:
+        runs.unlink(missing_ok=True)
     before = project.read(request.target, "benchmark/advice.json")
     document, code = restored(request, project, *execute(request, project))
     advice = project.read(request.target, "benchmark/advice.json")
     # Nor may earlier advice pass for this one's.
     document["advice"] = advice if advice != before else None
+    kept = project.read(request.target, "benchmark/advise-runs.json")
+    if code and kept and not request.check:
+        from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import (  # noqa: PLC0415
+            advisor,
+        )
+
+        document["measured"] = [*advisor.so_far(kept["runs"], kept["present"]), f"The runs are in {runs}."]
     if code or request.check or not request.apply or not document["advice"]:
         return document, code
     if not advice["faster"]:
@@ -880,6 +890,7 @@ def report(document: Document, table: str) -> list[str]:
     if document.get("advice"):
         lines += ["", *document["advice"]["table"], "", *document["advice"]["answer"]]
         lines += [document["advice"][name] for name in ("applied",) if name in document["advice"]]
+    lines += ["", *document["measured"]] if "measured" in document else []
     if document.get("benchmark"):
         lines += ["", *table.splitlines(), "", f"Report: {document['report']}"]
     verdict = "ok" if document["ok"] else f"FAILED: {document['error']}"

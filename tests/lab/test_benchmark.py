@@ -200,6 +200,11 @@ def test_what_the_advisor_tries_is_undone(lab: Lab) -> None:
     console = "sudo -u pgbouncer psql -h /run/pgbouncer/1 -p 6432 -d pgbouncer -Atc 'SHOW CONFIG'"
     assert "default_pool_size|20|" in lab.ssh(lab.database, console).stdout
     assert not (lab.state / "benchmark/advise-unfinished").exists()
+    kept = json.loads((lab.state / "benchmark/advise-runs.json").read_text())
+    assert kept["present"]["default_pool_size"] == 20
+    assert sorted((run["default_pool_size"], run["repeat"]) for run in kept["runs"]) == [
+        (size, repeat) for size in (2, 20) for repeat in (1, 2, 3)
+    ]
 
 
 def test_two_benchmarks_at_once_are_one_too_many(lab: Lab, tmp_path: Path) -> None:

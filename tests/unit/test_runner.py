@@ -459,6 +459,7 @@ class Advised:
         # Of the run by its number: how it ends, and whether it leaves PgBouncer with what was only tried.
         self.errors: dict[int, str] = {}
         self.unfinished: set[int] = set()
+        self.runs: list[dict[str, Any]] = []
         (state.parents[1] / "inventory/lab/group_vars/all").mkdir(parents=True)
         monkeypatch.setattr(runner, "execute", self.execute)
 
@@ -467,11 +468,15 @@ class Advised:
         number = len(self.ran)
         self.ran.append(runner.command_lines(request)[0][-1] + " again" * bool(request.extra_vars))
         error = self.errors.get(number)
-        if not error:
+        if not error and "advise" in self.ran[-1]:
             (self.state / "benchmark/advice.json").write_text(json.dumps({**self.advice, "number": number}))
             (self.state / "benchmark/advised.yml").write_text("pgbouncer_default_pool_size: 8\n")
         if number in self.unfinished:
             self.marker.touch()
+        if self.runs:
+            present = {"default_pool_size": 20, "processes": 1}
+            kept = json.dumps({"present": present, "runs": self.runs})
+            (self.state / "benchmark/advise-runs.json").write_text(kept)
         return {**DONE, "error": error, "ok": not error}, int(bool(error))
 
     @property
@@ -544,6 +549,37 @@ def test_a_roll_out_that_fails_leaves_what_an_earlier_one_rolled_out(advised: Ad
     _document, code = advised.run(apply=True)
     assert code == 1
     assert advised.tuned.read_text() == "pgbouncer_default_pool_size: 12\n"
+
+
+def test_what_was_measured_before_the_advisor_was_interrupted_is_shown(advised: Advised) -> None:
+    kept = advised.state / "benchmark/advise-runs.json"
+    advised.errors, advised.unfinished = {0: "interrupted"}, {0}
+    advised.runs = [
+        {"default_pool_size": size, "processes": 1, "tps": tps, "failed": 0, "p95": 2.5, "error": None}
+        | {"server_connections": size}
+        for size, tps in ((20, 900.0), (20, 1100.0), (8, 1200.0))
+    ]
+    document, code = advised.run(apply=True)
+    assert (code, document["advice"]) == (1, None)
+    assert [line.split()[:5] for line in document["measured"][:3]] == [
+        ["pool", "processes", "tps", "lowest", "highest"],
+        ["8", "1", "1,200", "1,200", "1,200"],
+        ["20", "1", "1,000", "900", "1,100"],
+    ]
+    assert document["measured"][-2:] == [
+        "Broken off after 3 runs: nothing is recommended.",
+        f"The runs are in {kept}.",
+    ]
+    shown = runner.report({**document, "verb": "advise", "target": "lab", "seconds": 1.0, "log": None}, "")
+    assert set(document["measured"]) <= set(shown)
+
+
+def test_what_an_earlier_advisor_measured_does_not_pass_for_this_one(advised: Advised) -> None:
+    (advised.state / "benchmark/advise-runs.json").write_text(json.dumps({"present": {}, "runs": [{}]}))
+    advised.errors = {0: "interrupted"}
+    document, code = advised.run()
+    assert code == 1
+    assert "measured" not in document
 
 
 def test_a_check_undoes_nothing(advised: Advised) -> None:

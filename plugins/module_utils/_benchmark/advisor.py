@@ -413,15 +413,24 @@ def _at_the_edge(
 # --- What is shown ----------------------------------------------------------------------------------------
 
 
-def table(measured: Sequence[Point], present: Mapping[str, int], chosen: Mapping[str, int]) -> list[str]:
-    """Return the points as lines of text."""
+def so_far(runs: Sequence[Mapping[str, Any]], present: Mapping[str, int]) -> list[str]:
+    """Return what a sweep that was broken off has measured, as text; the runs as ``points`` takes them."""
+    made = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+    answer = f"Broken off after {made}: nothing is recommended."
+    return [*table(points(runs), present, None), "", answer]
+
+
+def table(
+    measured: Sequence[Point], present: Mapping[str, int], chosen: Mapping[str, int] | None
+) -> list[str]:
+    """Return the points as lines of text; ``chosen`` is what is recommended, if anything is."""
     rows: list[tuple[str, ...]] = [("pool", "processes", "tps", "lowest", "highest", "p95 ms", "servers", "")]
     for point in measured:
         setting = point.default_pool_size, point.processes
         marks = [
             word
             for word, one in (("present", present), ("recommended", chosen))
-            if setting == (one["default_pool_size"], one["processes"])
+            if one and setting == (one["default_pool_size"], one["processes"])
         ]
         rows.append(
             (
