@@ -750,9 +750,14 @@ def bench(request: Request, project: Project) -> tuple[Document, int]:
     page = project.state(request.target) / "benchmark/latest.html"
     document["report"] = str(page) if document["benchmark"] else None
     if document["error"] and document["benchmark"]:
-        cause = "interrupted, and nothing of it is left running" if code > 128 else document["error"]
-        document["error"] = f"{cause}; what was measured until then is kept"
+        document["error"] = f"{cause_of(document, code)}; what was measured until then is kept"
     return document, code
+
+
+def cause_of(document: Document, code: int) -> str | None:
+    """Return why a measurement ended early. Unlike other runs, the next one does not take it up."""
+    error: str | None = document["error"]
+    return "interrupted, and nothing of it is left running" if code > 128 else error
 
 
 def salvage(unfinished: Path) -> None:
@@ -846,7 +851,7 @@ def restored(request: Request, project: Project, document: Document, code: int) 
     else:
         marker.unlink(missing_ok=True)
         text = "PgBouncer is as before"
-    return document | {"error": "; ".join(filter(None, (document["error"], text)))}, code or 1
+    return document | {"error": "; ".join(filter(None, (cause_of(document, code), text)))}, code or 1
 
 
 def draw(request: Request, project: Project) -> tuple[Document, int]:
