@@ -232,7 +232,7 @@ def test_what_was_finished_before_ctrl_c_is_kept(lab: Lab, tmp_path: Path) -> No
     ) as process:
         wait(lambda: len(list((lab.state / "benchmark/current/runs").glob("*.json"))) > 3, 60)
         process.send_signal(signal.SIGINT)
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGINT
     document = json.loads(stdout)["benchmark"]
     assert document["complete"] is False

@@ -137,7 +137,7 @@ def interruption(lab: Lab, secrets: list[bytes]) -> Interruption:
         if "Stack is read" in line:
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     orphans = [str(pid) for pid in Path("/proc").glob("[0-9]*") if _works_on(pid, lab.root)]
     (lab.state / "emulator/pid").unlink()
     with Watch(secrets) as watch:

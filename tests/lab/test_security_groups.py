@@ -14,7 +14,7 @@ SSH, POSTGRESQL, PGBOUNCER = 22, 5432, 6432
 # PostgreSQL, PgBouncer, and what the exporters of both and of the host listen on.
 PORTS = (SSH, POSTGRESQL, PGBOUNCER, 9187, 9127, 9100)
 # Within which the hosts follow the API, on a busy machine. In seconds.
-SOON = 15
+SOON = 60
 # A stopped host shuts its services down first, a started one boots.
 LATER = 120
 

@@ -42,7 +42,7 @@ except OSError as error:
 # What Prometheus says of its targets, when none is left that it has not scraped yet.
 TARGETS = """
 import json, time, urllib.request
-for _ in range(30):
+for _ in range(60):
     try:
         answer = urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets?state=active", timeout=5)
         found = json.load(answer)["data"]["activeTargets"]
@@ -108,9 +108,9 @@ def value(text: str, series: str) -> float | None:
 
 
 def until(hosts: Scenario, host: str, port: int, series: str, wanted: float) -> None:
-    """Wait until a scrape says so, for half a minute at most."""
+    """Wait until a scrape says so, for a good minute at most."""
     said: tuple[int, str] = (0, "")
-    for _attempt in range(30):
+    for _attempt in range(60):
         said = scrape(hosts, host, port)
         if said[0] == 200 and value(said[1], series) == wanted:
             return

@@ -61,7 +61,7 @@ def loaded(hosts: Scenario) -> str:
     return found[1]
 
 
-def wait(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def wait(condition: Callable[[], Any], seconds: float = 90) -> Any:
     """Wait until something is so, and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

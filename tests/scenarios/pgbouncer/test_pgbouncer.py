@@ -32,7 +32,7 @@ def sleep(connection):
 threads = [threading.Thread(target=sleep, args=(connection,)) for connection in connections]
 for thread in threads:
     thread.start()
-time.sleep(1)
+time.sleep(3)
 start = time.monotonic()
 for connection in connections:
     connection.cancel()
