@@ -567,7 +567,7 @@ def test_what_was_measured_before_the_advisor_was_interrupted_is_shown(advised: 
         ["20", "1", "1,000", "900", "1,100"],
     ]
     assert document["measured"][-2:] == [
-        "Broken off after 3 runs: nothing is recommended.",
+        "This is of the 3 runs that ended. Nothing is recommended.",
         f"The runs are in {kept}.",
     ]
     shown = runner.report({**document, "verb": "advise", "target": "lab", "seconds": 1.0, "log": None}, "")

@@ -414,9 +414,9 @@ def _at_the_edge(
 
 
 def so_far(runs: Sequence[Mapping[str, Any]], present: Mapping[str, int]) -> list[str]:
-    """Return what a sweep that was broken off has measured, as text; the runs as ``points`` takes them."""
-    made = f"{len(runs)} run{'s' * (len(runs) != 1)}"
-    answer = f"Broken off after {made}: nothing is recommended."
+    """Return what a sweep without advice has measured, as text; the runs as ``points`` takes them."""
+    ended = f"the {len(runs)} runs" if len(runs) > 1 else "the one run"
+    answer = f"This is of {ended} that ended. Nothing is recommended."
     return [*table(points(runs), present, None), "", answer]
 
 
