@@ -145,7 +145,7 @@ def test_nothing_that_all_may_read_on_a_host_holds_a_password(
 def test_the_watch_sees_a_password_that_is_shown() -> None:
     """The check above can fail: a password in an environment or an argument is found."""
     with Watch([b"shown-in-the-open"]) as watch:
-        subprocess.run([sys.executable, "-c", "import time; time.sleep(1)", "shown-in-the-open"], check=True)
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(5)", "shown-in-the-open"], check=True)
     assert watch.found
 
 
@@ -225,12 +225,14 @@ cases: [{script: select-only, clients: 1}]
 
 
 def test_what_was_finished_before_ctrl_c_is_kept(lab: Lab, tmp_path: Path) -> None:
-    (tmp_path / "plan.yml").write_text(OWN.replace("repeats: 1", "repeats: 100"))
+    (tmp_path / "plan.yml").write_text(
+        OWN.replace("repeats: 1", "repeats: 100").replace("seconds: 1", "seconds: 2")
+    )
     command = [sys.executable, "runner.py", "bench", "--json", "--plan", str(tmp_path / "plan.yml")]
     with subprocess.Popen(
         command, cwd=lab.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait(lambda: len(list((lab.state / "benchmark/current/runs").glob("*.json"))) > 3, 60)
+        wait(lambda: len(list((lab.state / "benchmark/current/runs").glob("*.json"))) > 3, 240)
         process.send_signal(signal.SIGINT)
         stdout, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGINT
@@ -257,4 +259,5 @@ def test_a_stopped_pooler_is_said_by_status_and_by_the_benchmark(lab: Lab, tmp_p
     assert bench.returncode == 0, bench.stdout
     pooled = json.loads((lab.state / "benchmark/latest.json").read_text())["runs"][1]
     assert "Connection refused" in pooled["error"]
-    assert lab.runner("status", "--json").returncode == 0
+    # As soon as Prometheus has looked again.
+    wait(lambda: lab.runner("status", "--json").returncode == 0, 120)

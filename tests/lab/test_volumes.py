@@ -57,5 +57,5 @@ def test_a_volume_comes_grows_and_goes(lab: Lab, ec2: Any) -> None:
 @pytest.mark.parametrize("host", ["database", "monitoring"])
 def test_hosts_are_healthy(lab: Lab, host: str) -> None:
     """A unit that waits for a device, or fails, would show here."""
-    result = lab.ssh(getattr(lab, host), "systemctl is-system-running")
+    result = lab.ssh(getattr(lab, host), "timeout 120 systemctl is-system-running --wait")
     assert result.stdout.strip() == "running", lab.ssh(getattr(lab, host), "systemctl --failed").stdout

@@ -39,14 +39,14 @@ except OSError as error:
     print(json.dumps([0, str(error)]))
 """
 
-# What Prometheus says of its targets, when none is left that it has not scraped yet.
+# What Prometheus says of its targets, when all are up, or after a good minute: one scrape may be slow.
 TARGETS = """
 import json, time, urllib.request
 for _ in range(60):
     try:
         answer = urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets?state=active", timeout=5)
         found = json.load(answer)["data"]["activeTargets"]
-        if found and all(one["health"] != "unknown" for one in found):
+        if found and all(one["health"] == "up" for one in found):
             break
     except OSError as error:
         found = str(error)
