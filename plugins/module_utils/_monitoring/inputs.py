@@ -130,30 +130,44 @@ def _server_problems(inputs: Inputs) -> list[str]:
 
 
 def host_problems(inputs: Inputs, seen: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong on this host, or with what only the play of this host knows."""
-    found = []
-    if in_containers(inputs) and (seen["distribution"], seen["distribution_major_version"]) == (
-        "Debian",
-        "12",
-    ):
-        found.append(
+    """Return what the host cannot do."""
+    system = (seen["distribution"], seen["distribution_major_version"])
+    if in_containers(inputs) and system == ("Debian", "12"):
+        return [
             "monitoring_runtime is containers, and Debian 12 has neither docker-cli nor Docker Compose 2. Use"
             " Debian 13 for the monitoring host, or set monitoring_runtime to packages."
-        )
-    return found + target_problems(inputs["monitoring_targets"])
+        ]
+    return []
 
 
-def target_problems(targets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what the filter that names the targets could not find out, one problem for each host."""
-    empty: dict[str, set[str]] = {}
+def complete_targets(
+    targets: Iterable[Mapping[str, Any]], former: Iterable[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the targets for ``file_sd_configs``, where the job is a label, and their problems.
+
+    A run that did not plan a database host does not know how many PgBouncer processes it has: it keeps the
+    targets of that host in the ``former`` file.
+    """
+    found: list[dict[str, Any]] = []
+    problems = set()
     for one in targets:
-        if not one["targets"]:
-            host = str((one.get("labels") or {}).get("host") or "a host without the label host")
-            empty.setdefault(host, set()).add(str(one["job"]))
-    return [
-        f"monitoring_targets has no PgBouncer process of {host}: this run did not plan {host}, and"
-        f" pgbouncer_processes is 0. Run it without --limit, or set exporters_pgbouncer_processes of {host}."
-        if jobs == {"pgbouncer"}
-        else f"monitoring_targets has no address of {host}. Set its pooled_address."
-        for host, jobs in sorted(empty.items())
-    ]
+        labels = {"job": one["job"], **(one.get("labels") or {})}
+        if one["targets"]:
+            found.append({"targets": list(one["targets"]), "labels": labels})
+            continue
+        host = labels.get("host", "a host without the label host")
+        kept = [
+            dict(entry)
+            for entry in former
+            if labels["job"] == "pgbouncer"
+            and (entry["labels"].get("job"), entry["labels"].get("host")) == ("pgbouncer", host)
+        ]
+        found += kept
+        if labels["job"] != "pgbouncer":
+            problems.add(f"monitoring_targets has no address of {host}. Set its pooled_address.")
+        elif not kept:
+            problems.add(
+                f"monitoring_targets has no PgBouncer process of {host}: this run did not plan {host}, and"
+                " its pgbouncer_processes is 0. Run it without --limit, or set exporters_pgbouncer_processes."
+            )
+    return found, sorted(problems)
