@@ -80,6 +80,8 @@ class PlanAction(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = False
     _supports_check_mode = True
     role: ClassVar[str]
+    # Module that looks at the host; it returns ``seen``.
+    module: ClassVar[str] = "pooled.postgres.host_info"
 
     def look(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of host_info."""
@@ -109,7 +111,7 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         if problems:
             return self.refusal(problems)
         outcome = self._execute_module(
-            module_name="pooled.postgres.host_info", module_args=self.look(inputs), task_vars=variables
+            module_name=self.module, module_args=self.look(inputs), task_vars=variables
         )
         if "seen" not in outcome:
             return dict(outcome)

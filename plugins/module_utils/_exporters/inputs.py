@@ -20,18 +20,18 @@ _BCRYPT = re.compile(r"\$2[aby]?\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
 Inputs = Mapping[str, Any]
 
 
-def problems(inputs: Inputs, account: str) -> list[str]:
+def problems(inputs: Inputs, account: str, processes: int = 0) -> list[str]:
     """Return the problems of the inputs that show without a host.
 
     Args:
         inputs: inputs of the role by name, typed.
         account: account of the exporters.
+        processes: number of PgBouncer processes, if the host has told it.
     """
-    # Kinds that a release serves on this host are known later: see release_problems.
     return [
         *_kind_problems(inputs),
         *_listen_problems(inputs),
-        *port_problems(inputs, inputs["exporters_pgbouncer_processes"] or 1),
+        *_port_problems(inputs, processes or inputs["exporters_pgbouncer_processes"] or 1),
         *_user_problems(inputs),
         *_stats_problems(inputs, account),
         *_tls_problems(inputs),
@@ -62,8 +62,7 @@ def _listen_problems(inputs: Inputs) -> list[str]:
     return found
 
 
-def port_problems(inputs: Inputs, processes: int) -> list[str]:
-    """Return the problems of the ports, with a number of PgBouncer processes."""
+def _port_problems(inputs: Inputs, processes: int) -> list[str]:
     if processes < 0:
         return [f"exporters_pgbouncer_processes is {processes}. Set 0 or more."]
     found = []

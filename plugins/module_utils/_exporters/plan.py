@@ -15,7 +15,10 @@ from ansible_collections.pooled.postgres.plugins.module_utils._tls import model 
 # Debian's account. The role postgres admits it by peer.
 ACCOUNT = "prometheus"
 DIRECTORY = "/etc/pooled-exporters"
-PASSFILE = f"{DIRECTORY}/pgbouncer.passfile"
+# The other exporters' sandboxes hide this directory. A file alone would show again once it is replaced.
+HIDDEN = f"{DIRECTORY}/pgbouncer"
+PASSFILE = f"{HIDDEN}/passfile"
+OLD_PASSFILE = f"{DIRECTORY}/pgbouncer.passfile"
 WEB = f"{DIRECTORY}/web.yml"
 RELEASES = "/opt/pooled-exporters"
 UNITS = "/etc/systemd/system"
@@ -67,7 +70,8 @@ def look(inputs: Mapping[str, Any]) -> dict[str, Any]:
             EXPIRY_METRICS,
             CERTIFICATES,
             WEB,
-            PASSFILE,
+            HIDDEN,
+            OLD_PASSFILE,
         ],
         "contents": ["/etc/passwd", *(f"{UNITS}/{name}.service" for name in _SINGLE), *markers],
         "units": [f"prometheus-{kind}-exporter.service" for kind in model.KINDS],
@@ -128,17 +132,12 @@ class _Plan:
     def problems(self) -> list[str]:
         architecture = self.seen["architecture"]
         return [
-            *checks.problems(self.inputs, ACCOUNT),
-            *(checks.port_problems(self.inputs, self.processes) if not self._declared() else []),
+            *checks.problems(self.inputs, ACCOUNT, self.processes),
             *checks.release_problems(
                 self.inputs, self.released, ARCHITECTURES.get(architecture, architecture)
             ),
             *self._mask_problems(),
         ]
-
-    def _declared(self) -> bool:
-        """Return whether the check of the inputs has already used the number of processes."""
-        return self.processes == (self.inputs["exporters_pgbouncer_processes"] or 1)
 
     def _mask_problems(self) -> list[str]:
         paths = [mask["path"] for mask in self._masks()]
@@ -164,11 +163,10 @@ class _Plan:
             "tls": self.tls,
             "masks": self._masks(),
             "surplus": [
-                {"name": name, "state": "stopped", "enabled": False, "reason": "exporters_kinds or the number of processes"}
-                for name in surplus
-            ]
-            + self._package_services()
-            + self._unwanted_timer(),
+                *({"name": name, "state": "stopped", "enabled": False} for name in surplus),
+                *self._package_services(),
+                *self._unwanted_timer(),
+            ],
             "files": self._files(),
             "services": self._services(),
             "leftovers": [{"path": path, "state": "absent"} for path in self._leftovers(surplus)],
@@ -242,7 +240,8 @@ class _Plan:
             # CertificateExpiring would fire for a certificate that nothing renews.
             *([] if self.tls else [CERTIFICATES]),
             *([] if self.web else [WEB]),
-            *([] if "pgbouncer" in self.kinds else [PASSFILE]),
+            *([] if "pgbouncer" in self.kinds else [HIDDEN]),
+            OLD_PASSFILE,
         ]
         return units + [path for path in unwanted if path in self.seen["paths"]]
 
@@ -253,16 +252,10 @@ class _Plan:
             files.append({"path": TEXTFILES, "state": "directory", "mode": "0755"})
         files += self._masks()
         if "pgbouncer" in self.kinds:
-            # lib/pq ignores a password file that its group may read. The other exporters' sandboxes hide the file.
-            files.append(
-                {
-                    "path": PASSFILE,
-                    "secret_content": self._passfile(),
-                    "owner": ACCOUNT,
-                    "group": ACCOUNT,
-                    "mode": "0400",
-                }
-            )
+            files.append({"path": HIDDEN, "state": "directory", "mode": "0750", **shared})
+            # lib/pq ignores a password file that its group may read.
+            owned = {"owner": ACCOUNT, "group": ACCOUNT, "mode": "0400"}
+            files.append({"path": PASSFILE, "secret_content": self._passfile(), **owned})
         if self.web:
             files.append({"path": WEB, "secret_content": self._web(), "mode": "0640", **shared})
         files += [
@@ -308,7 +301,7 @@ class _Plan:
             environment=self._environment(exporter),
             tls=self.tls,
             command=model.command_line(self._binary(kind), self._arguments(exporter)),
-            passfile=PASSFILE,
+            hidden=HIDDEN,
         )
 
     def _environment(self, exporter: Mapping[str, Any]) -> list[str]:
