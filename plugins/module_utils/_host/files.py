@@ -150,13 +150,18 @@ def _gid(name: str) -> int:
 def _stage(step: Step) -> str:
     """Write the new content beside its place and return where."""
     path, attributes = step.entry["path"], wanted_attributes(step.entry)
+    uid, gid = _uid(attributes["owner"]), _gid(attributes["group"])
     descriptor, staged = tempfile.mkstemp(prefix=".pooled-", dir=str(Path(path).parent))
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write((text_of(step.entry) or "").encode("utf-8", errors="surrogateescape"))
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.chown(staged, _uid(attributes["owner"]), _gid(attributes["group"]))
-    Path(staged).chmod(int(attributes["mode"], 8))
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write((text_of(step.entry) or "").encode("utf-8", errors="surrogateescape"))
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chown(staged, uid, gid)
+        Path(staged).chmod(int(attributes["mode"], 8))
+    except OSError:
+        Path(staged).unlink()
+        raise
     return staged
 
 
