@@ -1,8 +1,7 @@
-"""Names, dates and modes of TLS, as pure functions."""
+"""Names and modes of TLS."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -53,24 +52,6 @@ def test_names_are_host_names_or_addresses(name: str, good: bool) -> None:
 )
 def test_given_files_are_complete(files: dict[str, Any], authority_only: bool, said: int) -> None:
     assert len(model.file_problems(files, authority_only)) == said
-
-
-@pytest.mark.parametrize(
-    ("not_after", "days"),
-    [
-        ("20260131120000Z", 30),
-        ("20260131115959Z", 29),
-        ("20260101120001Z", 0),
-        ("20260101115959Z", -1),
-        ("20251201000000Z", -32),
-    ],
-)
-def test_days_left(not_after: str, days: int) -> None:
-    assert model.days_left(not_after, datetime(2026, 1, 1, 12, tzinfo=UTC)) == days
-
-
-def test_days_left_of_now() -> None:
-    assert model.days_left("20200101000000Z") < 0 < model.days_left("99990101000000Z")
 
 
 @pytest.mark.parametrize(
