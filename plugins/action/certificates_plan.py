@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.pooled.postgres.plugins.module_utils._tls import files, plan
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import files, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import PlanAction, Render, plain
 
 _DISPLAY = Display()

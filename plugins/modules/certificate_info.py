@@ -77,7 +77,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pooled.postgres.plugins.module_utils._host import look
-from ansible_collections.pooled.postgres.plugins.module_utils._tls import files
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import files
 
 
 def seen(params: dict[str, Any], tmpdir: str) -> dict[str, Any]:

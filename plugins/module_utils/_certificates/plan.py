@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ansible_collections.pooled.postgres.plugins.module_utils._tls import model, x509
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import x509
+from ansible_collections.pooled.postgres.plugins.module_utils._tls import model
 
 _AUTHORITY_NAME = "certificate authority"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.certificates_plan import ActionModule
-from ansible_collections.pooled.postgres.plugins.module_utils._tls import files, plan, x509
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import files, plan, x509
 from ansible_collections.pooled.postgres.plugins.modules import certificate_info
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 from cryptography import x509 as crypto
