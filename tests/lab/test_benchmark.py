@@ -162,7 +162,7 @@ def test_a_result_does_not_differ_from_itself(benchmarked: Benchmarked, lab: Lab
     assert {row["verdict"] for row in found["rows"]} == {"no difference", "too few runs"}
 
 
-# docs/benchmark.md has the measurement that an unchanged pooler is not called slower. Beside other tests, it may be slower.
+# docs/benchmark.md measures an unchanged pooler; beside other tests, one may truly be slower.
 def test_the_comparison_finds_a_slowed_pooler(lab: Lab, tmp_path: Path) -> None:
     plan = tmp_path / "pooled.yml"
     # PostgreSQL sleeps most of the time, so a busy machine changes little.

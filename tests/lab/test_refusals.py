@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from lab import Lab
-from real_hosts import changed_nothing
+from real_hosts import changed_nothing, recap
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,25 @@ def test_wrong_inputs_of_a_host_are_refused(lab: Lab, variables: dict[str, Any],
     assert result.returncode != 0
     # YAML folds long messages at spaces.
     assert said in " ".join(result.stdout.split()), result.stdout
+    assert changed_nothing(result), result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_wrong_inputs_of_all_roles_are_refused_together(lab: Lab) -> None:
+    """The refusal comes before the first API call, so it needs no emulator and no host."""
+    wrong = {
+        "infrastructure_private_subnet_cidr": "10.9.0.0/24",
+        "postgres_max_connections": "many",
+        "pgbouncer_default_pool_size": "20x",
+        "exporters_kinds": ["nothing"],
+        "monitoring_scrape_interval": "soon",
+    }
+    result = lab.playbook("site.yml", variables=wrong)
+    assert result.returncode != 0
+    said = " ".join(result.stdout.split())
+    assert [name for name in wrong if name not in said] == [], result.stdout
+    assert "problems. Nothing was changed." in said
+    assert list(recap(result)) == ["localhost"], result.stdout
     assert changed_nothing(result), result.stdout
     assert "Traceback" not in result.stdout + result.stderr
 
