@@ -64,7 +64,7 @@ def plan(inputs: Mapping[str, Any], host: Host, controller: Controller, check_mo
 
     Returns:
         ``problems``, and without any: ``warnings``; ``place``; ``authority``, whether to make or renew the CA;
-        ``authority_renewal``, whether it has to be signed again; ``authority_name``; ``issue``, whether the CA signs
+        ``authority_name``; ``issue``, whether the CA signs
         a certificate, ``reasons`` for that, ``issued``, ``common_name`` and ``names`` of it; ``has_key``, whether the
         host can ask for one in check mode; ``key``, a given key to copy, or none; ``copies`` of certificates;
         ``attributes`` to repair (arguments of the module file).
@@ -167,7 +167,6 @@ class _Plan:
             "warnings": self._warnings(),
             "place": self.place,
             "authority": not self.files and (self.authority is None or self.renewal),
-            "authority_renewal": self.renewal,
             "authority_name": f"{self.controller.stack} {_AUTHORITY_NAME}",
             "issue": bool(self.reasons),
             "reasons": self.reasons,

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import ipaddress
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.certificates_plan import ActionModule
-from ansible_collections.pooled.postgres.plugins.module_utils._certificates import files, plan, x509
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import authority, files, plan, x509
+from ansible_collections.pooled.postgres.plugins.module_utils._tls.errors import CertificateError
 from ansible_collections.pooled.postgres.plugins.modules import certificate_info
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 from cryptography import x509 as crypto
@@ -149,7 +152,7 @@ def test_a_certificate_that_lasts_is_not_renewed() -> None:
 
 def test_a_bare_host_gets_all_of_it() -> None:
     result = made(BARE, {"authority": "", "has_key": False})
-    assert result["authority"] and result["issue"] and not result["authority_renewal"]
+    assert result["authority"] and result["issue"]
     assert [one["dest"].rsplit("/", 1)[1] for one in result["copies"]] == ["authority.crt", "server.crt"]
     assert result["attributes"] == [
         {"path": "/etc/ssl/pooled/shop", "state": "directory", "group": "root", "mode": "0755"}
@@ -165,7 +168,7 @@ def test_check_mode_compares_no_certificate_that_is_not_signed() -> None:
 def test_renew_a_ca_that_a_new_certificate_would_outlive() -> None:
     ending = Pair(CA, days=365, key=AUTHORITY.key)
     result = made(seen(authority=ending.text), {"authority": ending.text})
-    assert result["authority"] and result["authority_renewal"] and not result["issue"]
+    assert result["authority"] and not result["issue"]
     assert [one["src"] for one in result["copies"]] == ["/ca/authority.crt"]
     # The renewed one has the same key, so the certificate stays.
     renewed = made(seen(authority=ending.text))
@@ -356,6 +359,33 @@ def test_the_action_reads_the_ca_of_this_machine(tmp_path: Path) -> None:
     assert action.look(inputs(files={**GIVEN, "on_host": True}))["given"]["key"] == "/g/s.key"
     assert action.look(inputs(files=GIVEN))["certificate"] == ""
     assert action.problems(given) == []
+
+
+def test_make_one_ca_for_hosts_that_run_side_by_side(tmp_path: Path) -> None:
+    wanted = authority.Wanted(CA, 3650, 365, NOW)
+    directory = tmp_path / "ca"
+    assert len(authority.ensure(directory, wanted, True)) == 2 and not directory.exists()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        changes = list(pool.map(lambda _: authority.ensure(directory, wanted, False), range(8)))
+    assert sorted(map(len, changes)) == [0] * 7 + [2]
+    certificate = x509.first((directory / "authority.crt").read_text())
+    assert certificate is not None and x509.common_name(certificate) == CA and x509.signed_by(certificate, certificate)
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (directory, directory / "authority.key")] == ["700", "600"]
+    subprocess.run(["openssl", "verify", "-CAfile", directory / "authority.crt", directory / "authority.crt"], check=True)
+
+
+def test_renew_the_ca_with_the_same_key(tmp_path: Path) -> None:
+    authority.ensure(tmp_path, authority.Wanted(CA, 3650, 365, NOW, "a passphrase"), False)
+    old = x509.first((tmp_path / "authority.crt").read_text())
+    later = authority.Wanted(CA, 3650, 365, NOW + timedelta(days=3300), "a passphrase")
+    assert "ENCRYPTED" in (tmp_path / "authority.key").read_text()
+    assert len(authority.ensure(tmp_path, later, True)) == 1
+    with pytest.raises(CertificateError, match="pooled_certificates_passphrase"):
+        authority.ensure(tmp_path, later._replace(passphrase="wrong"), False)
+    assert authority.ensure(tmp_path, later, False) == [str(tmp_path / "authority.crt")]
+    new = x509.first((tmp_path / "authority.crt").read_text())
+    assert x509.same_key(old, new) and x509.days_left(new, later.now) == 3650
+    assert authority.ensure(tmp_path, later, False) == []
 
 
 def test_certificates_of_a_text() -> None:
