@@ -293,11 +293,16 @@ def refuse(problems: Sequence[str]) -> None:
         )
 
 
-def verifiers(wanted: Wanted, stored: catalog.Stored) -> dict[str, str]:
-    """Return the verifier of each role with a password, the stored one where it fits."""
+def verifiers(wanted: Wanted, stored: catalog.Stored, check_mode: bool) -> dict[str, str]:
+    """Return the verifier of each role with a password, the stored one where it fits.
+
+    Check mode needs none of a new role.
+    """
 
     def one(role: objects.Role) -> tuple[str, str]:
         current = stored.roles.get(role.name)
+        if check_mode and (current is None or current.verifier is None):
+            return role.name, ""
         verifier = objects.password_verifier(
             str(role.password),
             role.name,
@@ -452,7 +457,7 @@ class Plan:
         return [change for part in parts for change in part]
 
 
-def look(server: catalog.Server, wanted: Wanted) -> Plan:
+def look(server: catalog.Server, wanted: Wanted, check_mode: bool) -> Plan:
     """Return what differs. Raises InvalidInputError with all problems."""
     with server.database(SHARED) as cursor:
         encodings = [item["encoding"] for item in wanted.databases if item.get("encoding")]
@@ -463,7 +468,7 @@ def look(server: catalog.Server, wanted: Wanted) -> Plan:
             wanted.databases, stored.databases, stored.encodings
         )
         problems += objects.unknown_roles(references(wanted), known)
-        shared = objects.role_changes(wanted.roles, stored.roles, verifiers(wanted, stored))
+        shared = objects.role_changes(wanted.roles, stored.roles, verifiers(wanted, stored, check_mode))
         shared += objects.membership_changes(wanted.roles, stored.memberships)
         for grant in wanted.grants:
             if grant.type == "group":
@@ -513,7 +518,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     if server.address is None and module.check_mode:
         module.warn("PostgreSQL does not run, so check mode says nothing of its roles and databases.")
         return {"changed": False, "changes": []}
-    plan = look(server, asked)
+    plan = look(server, asked, module.check_mode)
     if plan.changes() and not module.check_mode:
         plan = make(server, asked, plan)
     changes = plan.changes()
