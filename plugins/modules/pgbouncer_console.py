@@ -66,6 +66,9 @@ options:
       - V(0) waits for ever.
     type: int
     default: 60
+  record:
+    description: File that is touched after the command, to tell later what PgBouncer has read since.
+    type: path
   login_unix_socket:
     description:
       - Directory of PgBouncer's Unix socket.
@@ -124,6 +127,7 @@ ended:
 """
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -162,6 +166,8 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 rows = connection.run(wanted.text, params["timeout"])
         if params["expected"] and not module.check_mode:
             _check(params["expected"], connection.run("SHOW CONFIG"), wanted)
+    if params["record"] and not module.check_mode:
+        Path(params["record"]).touch(mode=0o600)
     return {"changed": changed, "rows": rows, "statement": wanted.text, "ended": ended}
 
 
@@ -203,6 +209,7 @@ def main() -> None:
             "client": {"type": "str"},
             "expected": {"type": "dict"},
             "timeout": {"type": "int", "default": 60},
+            "record": {"type": "path"},
             "login_unix_socket": {"type": "path", "default": "/run/pgbouncer/1"},
             "login_port": {"type": "int", "default": 6432},
         },

@@ -43,8 +43,8 @@ class Budget(NamedTuple):
     arithmetic: str
     others: list[str]
     max_db_connections: int
-    derived: bool
     descriptors: int
+    own: str
 
 
 class _Users(NamedTuple):
@@ -107,10 +107,8 @@ def reckon(
     words = f"PostgreSQL grants {server['max_connections']} - {server['reserved']} reserved"
     words += f" - {server['others']} for others = {granted}"
     limit = {name: int(value or 0) for name, value in limits.items()}
-    derived = False
     if lookup and not limit["max_db_connections"]:
         limit["max_db_connections"] = _share(databases, server, granted)
-        derived = bool(limit["max_db_connections"])
     groups = _grouped(known)
     servers = []
     for place, there in _by_server(databases, server).items():
@@ -128,8 +126,8 @@ def reckon(
             if not one.own
         ],
         limit["max_db_connections"],
-        derived,
         sum(int(server["max_connections"]) if one.needed is None else one.needed for one in servers),
+        own.arithmetic,
     )
 
 

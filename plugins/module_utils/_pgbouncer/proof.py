@@ -29,6 +29,9 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors 
 
 DEFAULT_PORT = 6432
 
+REFUSED = "Failed to validate the PgBouncer configuration: "
+"""How the message of a refusal begins."""
+
 _POLL_SECONDS = 0.01
 _FILE = "pgbouncer.ini"
 _LOG = "log"
@@ -141,11 +144,11 @@ def shown(
     explanation = config.explain(log, text, runs_as.name)
     if explanation is not None:
         raise ProofError(
-            f"Failed to prove the PgBouncer configuration: {explanation.cause}; {explanation.advice}"
+            f"{REFUSED}{explanation.cause}; {explanation.advice}"
         )
     if found is None:
         end = f"it did not answer within {seconds:g} s" if alive or trouble is None else f"{trouble}"
-        raise ProofError(f"Failed to prove the PgBouncer configuration: {end}; look whether {binary} works")
+        raise ProofError(f"{REFUSED}{end}; look whether {binary} works")
     return found
 
 
@@ -168,7 +171,7 @@ def running(socket_directory: str, port: int, runs_as: Account) -> Running | Non
     """
     if not Path(socket_directory, f".s.PGSQL.{port}").exists():
         return None
-    with _acting_as(runs_as):
+    with acting_as(runs_as):
         try:
             connection = console.Console(socket_directory, port)
         except ConsoleError:
@@ -317,7 +320,7 @@ def _ask(
     trouble = None
     while process.poll() is None and time.monotonic() < deadline:
         if (directory / f".s.PGSQL.{port}").exists():
-            with _acting_as(runs_as):
+            with acting_as(runs_as):
                 try:
                     connection = console.Console(str(directory), port)
                 except ConsoleError as error:
@@ -350,7 +353,7 @@ def _asked(connection: console.Console) -> Shown:
 
 
 @contextmanager
-def _acting_as(runs_as: Account) -> Iterator[None]:
+def acting_as(runs_as: Account) -> Iterator[None]:
     """Make the process that account's for a while: the console looks at its caller's effective user id."""
     if os.geteuid() != 0 or runs_as.uid == 0:
         yield
