@@ -308,6 +308,7 @@ users:
   sample: {added: [myuser], removed: [], updated: [], counts: {added: 1, removed: 0, updated: 0}, total: 3}
 """
 
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -322,8 +323,8 @@ _NAMES = {"type": "list", "elements": "str", "required": True}
 # of the password alone; and what is not declared cannot be told from what is secret.
 _PROCESS = {
     "path": {"type": "path", "required": True},
-    "settings": {"type": "dict", "default": {}, "no_log": True},
-    "databases": {**_DICTS, "no_log": True},
+    "settings": {"type": "dict", "default": {}},
+    "databases": _DICTS,
     "users": _DICTS,
     "peers": _DICTS,
 }
@@ -335,7 +336,7 @@ _USER = {
 }
 _USERLIST = {
     "path": {"type": "path", "default": "/etc/pgbouncer/userlist.txt"},
-    "users": {"type": "list", "elements": "dict", "required": True, "no_log": True, "options": _USER},
+    "users": {"type": "list", "elements": "dict", "required": True, "options": _USER},
     "encryption": {"type": "str", "choices": ["scram-sha-256", "md5"], "default": "scram-sha-256"},
     "scram_iterations": {"type": "int", "default": scram.DEFAULT_ITERATIONS},
 }
@@ -383,8 +384,8 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "processes": {"type": "list", "elements": "dict", "default": [], "options": _PROCESS},
-            "userlist": {"type": "dict", "options": _USERLIST},
+            "processes": {**_DICTS, "no_log": True, "options": _PROCESS},
+            "userlist": {"type": "dict", "no_log": True, "options": _USERLIST},
             "hba": {"type": "dict", "options": _HBA},
             "server": {"type": "dict", "options": _SERVER},
             "files": {"type": "list", "elements": "dict", "default": [], "options": _FILE},
@@ -404,6 +405,8 @@ def main() -> None:
     # Masking costs the number of secrets times the number of strings: minutes for 10,000 users shown in full.
     invocation = {"module_args": {"processes": [process["path"] for process in params["processes"]]}}
     module.no_log_values = set()
+    if not re.fullmatch(r"0?[0-7]{3}", params["mode"]):
+        module.fail_json(msg="Failed to use the mode: it is not octal. Set one such as 0640.", invocation=invocation)
     try:
         result = Manager(params, check_mode=module.check_mode, warn=module.warn).ensure()
     except (PgbouncerError, HostError) as error:
