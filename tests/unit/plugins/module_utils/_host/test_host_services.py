@@ -12,7 +12,7 @@ TIMES = {"/unit": 10.0, "/conf": 20.0}
 
 
 def wanted(**values: Any) -> dict[str, Any]:
-    blank = {
+    blank: dict[str, Any] = {
         "name": "a",
         "state": "started",
         "enabled": None,
@@ -46,7 +46,7 @@ def unit(**values: Any) -> dict[str, Any]:
         ({"state": "reloaded", "reason": "new users"}, {}, [("reload", ("new users",))]),
         ({"state": "stopped", "enabled": False, "reason": "surplus"}, {},
          [("stop", ("surplus",)), ("disable", ("it started at boot",))]),
-        ({"state": "stopped", "enabled": False}, 
+        ({"state": "stopped", "enabled": False},
          {"active": "inactive", "enabled": "", "load": "not-found"}, []),
         ({"state": "unchanged", "restart_on": ["/conf"]}, {}, []),
         ({"masked": True, "state": "stopped"}, {"active": "inactive"}, [("mask", ("it must not start",))]),
