@@ -373,7 +373,10 @@ def plan(
         "listens": listens,
         "site": {
             "databases": found.databases,
-            "users": given["pgbouncer_users"],
+            "users": [
+                {name: value for name, value in user.items() if name not in ("password", "verifier")}
+                for user in given["pgbouncer_users"]
+            ],
             "limits": found.limits,
             "server": found.server,
             "lookup": found.lookup,
