@@ -221,7 +221,7 @@ def path_problems(settings: Mapping[str, str], runs_as: Account) -> list[str]:
     ).stdout.split()
     states = {
         "0": "is no directory; create it or give another",
-        "1": f"{runs_as.name} cannot write there; grant it the right",
+        "1": f"is not writable for {runs_as.name}; grant it the right",
     }
     return [
         f"setting {name}: {directory} {states[state]}"
