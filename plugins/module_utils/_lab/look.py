@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks at this machine for the lab: packages, emulator, Podman, firewall. Changes nothing."""
+"""Look at this machine for the lab: packages, emulator, Podman, firewall. Changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +24,63 @@ EMULATOR = "pooled-emulator"
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def look(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this machine is to the lab.
+def look(
+    state_dir: str, *, port: int, image_name: str, commands: Sequence[str], everything: bool
+) -> dict[str, Any]:
+    """Return what the lab has on this machine, and what it needs to know of it.
 
     Args:
-        params: the options of M(pooled.postgres.lab_info).
+        state_dir: the lab's directory.
+        port: TCP port of the emulated API.
+        image_name: name of the image of the hosts, without a tag.
+        commands: which commands of ``missing`` to look for.
+        everything: also look at containers, loop devices and the firewall.
     """
-    state = Path(params["state_dir"])
+    state = Path(state_dir)
     emulator = process_id(state / "emulator/pid")
-    root = _output(*image.as_root("true")) is not None
-    seen: dict[str, Any] = {
-        "root": root,
+    before = _json(_text(state / "before.json"))
+    missing = [name for name in commands if not shutil.which(name, path=PATH)]
+    # One shell for what needs root: sudo takes its time.
+    root = _output(*image.as_root("sh", "-c", "ulimit -Hn"))
+    podman = root is not None and "podman" not in missing
+    wanted = {
+        "networks": (podman, ("podman", "network", "ls", "--format=json")),
+        "containers": (podman and everything, ("podman", "ps", "--all", "--format=json")),
+        "loops": (
+            root is not None and everything,
+            ("losetup", "--list", "--json", "--output=NAME,BACK-FILE"),
+        ),
+        "firewall": (
+            root is not None and "iptables-save" not in missing and (everything or before is None),
+            ("iptables-save",),
+        ),
+    }
+    with ThreadPoolExecutor() as pool:
+        outputs = {
+            name: pool.submit(_output, *image.as_root(*command))
+            for name, (needed, command) in wanted.items()
+            if needed
+        }
+        images = pool.submit(image.tags, image_name) if podman else None
+        names = pool.submit(published, port) if emulator else None
+    found = {name: (outputs[name].result() or "") if name in outputs else "" for name in wanted}
+    return {
+        "root": root is not None,
         "user": os.environ.get("USER") or str(os.getuid()),
-        "missing": [name for name in params["commands"] if not shutil.which(name, path=PATH)],
+        "file_limit": int(root or 0),
+        "missing": missing,
         "emulator": emulator,
         "emulator_starting": process_id(state / "emulator/pid.starting"),
-        "recorded": (state / "emulator/recording").is_file()
-        and (state / "emulator/recording").stat().st_size > 0,
-        "published": published(params["port"]) if emulator else [],
-        "port_taken": not emulator and is_open(params["port"]),
-        "before": _json(_text(state / "before.json")),
+        "recorded": _size(state / "emulator/recording") > 0,
+        "published": names.result() if names else [],
+        "port_taken": not emulator and is_open(port),
+        "before": before,
         "routes": _text(Path("/proc/net/route")),
         "ip_forward": _text(Path("/proc/sys/net/ipv4/ip_forward")).strip(),
-        "file_limit": int(_output(*image.as_root("sh", "-c", "ulimit -Hn")) or 0) if root else 0,
+        "images": images.result() if images else [],
+        "firewall": found["firewall"],
+        **{name: _json(found[name]) for name in ("networks", "containers", "loops")},
     }
-    podman = root and "podman" not in seen["missing"]
-    for name, command, wanted in (
-        ("networks", ("podman", "network", "ls", "--format=json"), podman),
-        ("containers", ("podman", "ps", "--all", "--format=json"), podman and params["all"]),
-        ("loops", ("losetup", "--list", "--json", "--output=NAME,BACK-FILE"), root and params["all"]),
-    ):
-        seen[name] = _json(_output(*image.as_root(*command)) or "") if wanted else None
-    seen["images"] = image.tags(params["image"].partition(":")[0]) if podman else []
-    # The firewall is read before the lab, and when it goes.
-    firewall = root and "iptables-save" not in seen["missing"] and (params["all"] or seen["before"] is None)
-    seen["firewall"] = (_output(*image.as_root("iptables-save")) or "") if firewall else ""
-    return seen
 
 
 def process_id(pid_file: Path) -> int:
@@ -93,6 +115,13 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _json(text: str) -> Any:

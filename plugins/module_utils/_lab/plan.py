@@ -140,6 +140,17 @@ def _problems(inputs: Inputs, seen: Mapping[str, Any], own: str) -> Iterator[str
         )
 
 
+def bare_plan(inputs: Inputs, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the role must do before it creates bare hosts, with all ``problems``."""
+    state = inputs["lab_state_dir"]
+    return {
+        "problems": [*_state_problems(state), *_root_problem(seen)],
+        "packages": sorted(PACKAGES[name] for name in seen["missing"]),
+        "network": network_name(state),
+        "label": f"{OWNER_LABEL}={state}",
+    }
+
+
 def teardown_plan(inputs: Inputs, seen: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the role must remove, with all ``problems``. What others use stays."""
     state = inputs["lab_state_dir"]
@@ -162,5 +173,6 @@ def teardown_plan(inputs: Inputs, seen: Mapping[str, Any]) -> dict[str, Any]:
             if (one["back-file"] or "").startswith(f"{state}/volumes/")
         ],
         "restore": restore,
-        "ip_forward": before.get("ip_forward", "") if restore else "",
+        "ip_forward": before["ip_forward"] if restore and before["ip_forward"] != seen["ip_forward"] else "",
+        "chains_removal": network.chains_removal(seen["firewall"], before["chains"]) if restore else "",
     }
