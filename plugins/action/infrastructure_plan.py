@@ -44,6 +44,8 @@ class ActionModule(PlanAction):
 
     def problems(self, inputs: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with typed inputs as far as that needs no call."""
+        if shape := role.shape_problems(inputs):
+            return shape
         key, key_problem = self.key(inputs)
         admin_cidr = inputs["infrastructure_admin_cidr"] or ANY_ADDRESS
         found = wanted.input_problems(role.stack_inputs(inputs, admin_cidr, key))

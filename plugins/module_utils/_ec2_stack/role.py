@@ -37,6 +37,16 @@ def profile(inputs: Inputs, region: str) -> str:
     return name if inputs["infrastructure_session_manager"] else ""
 
 
+def shape_problems(inputs: Inputs) -> list[str]:
+    """Return which subnets lack what a subnet needs: the argument specs have no names for their options."""
+    return [
+        f"infrastructure_subnets: {key!r} has no {name}; each subnet needs cidr, zone and public"
+        for key, one in inputs["infrastructure_subnets"].items()
+        for name in ("cidr", "zone", "public")
+        if not isinstance(one, dict) or name not in one
+    ]
+
+
 def own_address_problem(said: str, service: str) -> str:
     """Return why an answer is not the caller's address; empty if it is one."""
     if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", said):
