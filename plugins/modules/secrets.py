@@ -45,6 +45,11 @@ options:
       - With O(backend=aws) the task must run on a local connection.
     type: bool
     default: false
+  variable:
+    description:
+      - Add the values to this variable of localhost, a dictionary by name, for the rest of the run.
+      - They stay in memory. No fact cache, log or result shows them.
+    type: str
   directory:
     description:
       - The directory of the files, with O(backend=files). It is made if it is missing, with mode C(0700).

@@ -33,6 +33,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "backend": {"type": "str", "choices": ["files", "vault", "aws"], "default": "files"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "return_values": {"type": "bool", "default": False},
+    "variable": {"type": "str"},
     "directory": {"type": "path"},
     "vault_file": {"type": "path"},
     "prefix": {"type": "str", "default": ""},
