@@ -9,6 +9,16 @@ from pooled_runner.events import COUNTERS
 from pooled_runner.messages import lines_of
 from pooled_runner.project import Document
 
+# --json has all columns.
+_STATUS_COLUMNS = {
+    "services": ("host", "name", "state", "version"),
+    "pools": (
+        *("host", "process", "database", "user", "pool_mode"),
+        *("cl_active", "cl_waiting", "maxwait", "sv_active", "sv_idle", "sv_used"),
+    ),
+    "targets": ("job", "host", "instance", "up", "error"),
+}
+
 
 def columns(rows: Iterable[Sequence[object]], indent: str = "  ") -> list[str]:
     """Return rows of equal length as aligned lines, with numbers at the right of their column."""
@@ -44,11 +54,13 @@ def report(document: Document, table: str) -> list[str]:
 
 
 def status_report(document: Document) -> list[str]:
-    """Return a status document as lines. A list of records becomes a table."""
+    """Return a status document as lines. A list of records becomes a table of its main columns."""
     lines = []
-    for title, found in document.items():
+    for title in sorted(document, key=lambda title: (title == "endpoints", title)):
+        found = document[title]
         if isinstance(found, list) and found and isinstance(found[0], dict):
-            rows = [list(found[0]), *([one.get(name, "") for name in found[0]] for one in found)]
+            names = [name for name in _STATUS_COLUMNS.get(title, found[0]) if name in found[0]]
+            rows = [names, *([_cell(one.get(name)) for name in names] for one in found)]
             lines += [f"{title}:", *columns(rows), ""]
         elif isinstance(found, dict):
             lines += [f"{title}:", *columns(found.items()), ""]
@@ -56,3 +68,7 @@ def status_report(document: Document) -> list[str]:
             lines += [f"{title}: {', '.join(map(str, found)) or 'none'}", ""]
     verdict = "healthy" if document.get("healthy") is True else "NOT HEALTHY"
     return [*lines, f"{verdict}: {document['error']}" if document.get("error") else verdict]
+
+
+def _cell(value: object) -> object:
+    return {True: "yes", False: "no", None: ""}.get(value, value) if isinstance(value, bool | None) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._site import lock
+
 from pooled_runner.cli import main
 from pooled_runner.commands import perform
 from pooled_runner.project import Project

@@ -50,22 +50,30 @@ def test_report() -> None:
 
 
 def test_status_report() -> None:
+    pool = {"cl_active": 2, "database": "d", "host": "db", "maxwait": 0, "other": 7, "process": 1}
     document = {
-        "hosts": ["db", "mon"],
-        "services": [{"host": "db", "name": "pgbouncer", "state": "running"}, {"host": "db", "name": "x"}],
-        "pools": [],
         "endpoints": {"grafana": "http://x"},
         "healthy": True,
+        "hosts": ["db", "mon"],
+        "pools": [pool],
+        "services": [{"host": "db", "name": "pgbouncer", "state": "running"}, {"host": "db", "name": "x"}],
+        "targets": [{"error": "", "host": "db", "job": "node", "up": True}],
     }
     assert tables.status_report(document) == [
         "hosts: db, mon",
+        "",
+        "pools:",
+        "  host  process  database  cl_active  maxwait",
+        "  db          1  d                 2        0",
         "",
         "services:",
         "  host  name       state",
         "  db    pgbouncer  running",
         "  db    x",
         "",
-        "pools: none",
+        "targets:",
+        "  job   host  up   error",
+        "  node  db    yes",
         "",
         "endpoints:",
         "  grafana  http://x",
@@ -73,4 +81,4 @@ def test_status_report() -> None:
         "healthy",
     ]
     assert tables.status_report({**NO_STATUS, "error": "why"})[-1] == "NOT HEALTHY: why"
-    assert tables.status_report({"healthy": "no"}) == ["NOT HEALTHY"]
+    assert tables.status_report({"healthy": "no", "pools": []}) == ["pools: none", "", "NOT HEALTHY"]
