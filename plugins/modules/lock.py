@@ -11,7 +11,7 @@ short_description: Lock a target for this run
 version_added: 0.1.0
 description:
   - Fails if another run holds the lock, and names that run.
-  - The run holds the lock until its main process ends, however that ends. No other task is needed to release it.
+  - The run holds the lock until its main process ends, even if it is killed. No task releases it.
   - A run that C(runner.py) started shares the lock of C(runner.py).
 options:
   directory:
