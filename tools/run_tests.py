@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Run every part of the tests, two at a time, and print the result of each at the end.
 
-The parts are targets of the Makefile. All parts run, even after one failed. .state/test/ keeps their output. The
-last line counts the tests of all parts; a part without pytest counts as one test.
+The parts are targets of the Makefile. All of them run, even after one failed, and .state/test/ keeps their
+output. The last line counts the tests of all parts; a part without pytest counts as one test.
 """
 
 from __future__ import annotations
