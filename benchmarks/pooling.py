@@ -7,8 +7,8 @@
     .venv/bin/python benchmarks/pooling.py [--seconds 10] [--rounds 3] [--scale 50] [--clients 10000]
 
 Runs pgbench over TCP on the host ``md5`` of that scenario. Prints medians, their ratios and the machine's
-load before each part. Clients log in with MD5: SCRAM costs the client so much CPU that reconnecting runs would
-measure the load generator.
+load before each part. Clients log in with MD5: SCRAM costs the client so much CPU that reconnecting runs
+would measure the load generator.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     .venv/bin/python benchmarks/provision.py [--nat-seconds 120]
 
 Runs playbooks/provision.yml against the emulated EC2 API: with an instant NAT gateway, with one that takes as
-long as on AWS, and again on the finished stack. The figures lack what the emulation leaves out, such as the boot
-of an instance.
+long as on AWS, and again on the finished stack. The emulation does not boot instances, so the figures lack
+their boot.
 """
 
 from __future__ import annotations
