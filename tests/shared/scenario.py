@@ -32,10 +32,10 @@ class Scenario(Hosts):
         variables: Mapping[str, Any] | None = None,
         by_host: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Run:
-        """Run a playbook, by default the scenario's own. Variables go through a file, so that ``ps`` shows none.
+        """Run a playbook, by default the scenario's. Variables go by a file, so that ``ps`` shows none.
 
-        With ``by_host`` it runs on those hosts only, each with its own variables. One run for several cases is
-        faster than one run each, because hosts run in parallel.
+        With ``by_host`` it runs on those hosts only, each with its own variables. Several cases in one run are
+        faster, because hosts run in parallel.
         """
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
