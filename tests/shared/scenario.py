@@ -34,7 +34,7 @@ class Scenario(Hosts):
     ) -> Run:
         """Run a playbook, by default the scenario's. Variables go by a file, so that ``ps`` shows none.
 
-        With ``by_host`` it runs on those hosts only, each with its own variables. Several cases in one run are
+        With ``by_host`` it runs on those hosts only, each with its own variables. Cases in one run are
         faster, because hosts run in parallel.
         """
         command = [
