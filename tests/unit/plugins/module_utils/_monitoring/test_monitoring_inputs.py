@@ -133,6 +133,6 @@ def test_a_host_without_known_processes_or_address_is_refused() -> None:
     problems = inputs.complete_targets([UNKNOWN, *nowhere], FORMER[2:])[1]
     assert problems == [
         "monitoring_targets has no PgBouncer process of db: this run did not plan db, and its"
-        " pgbouncer_processes is 0. Run it without --limit, or set exporters_pgbouncer_processes.",
+        " pgbouncer_processes is 0. Run site.yml without --limit, or set exporters_pgbouncer_processes.",
         "monitoring_targets has no address of lost. Set its pooled_address.",
     ]
