@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.exporters_plan import ActionModule
-from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, plan
 from ansible_collections.pooled.postgres.plugins.module_utils._exporters import inputs as checks
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 
 HASH = "$2b$10$" + "a" * 53
@@ -38,7 +38,9 @@ def inputs(**changes: Any) -> dict[str, Any]:
 def seen(**changes: Any) -> dict[str, Any]:
     """Return a Debian 13 host on which everything is installed and configured."""
     packages = [*(f"prometheus-{kind}-exporter" for kind in model.KINDS), "openssl", "python3-cryptography"]
-    configured = [f"/etc/pgbouncer/pgbouncer-{n}.ini" for n in (1, 2)] + ["/etc/postgresql/17/main/postgresql.conf"]
+    configured = [f"/etc/pgbouncer/pgbouncer-{n}.ini" for n in (1, 2)] + [
+        "/etc/postgresql/17/main/postgresql.conf"
+    ]
     return {
         "distribution": "Debian",
         "distribution_major_version": "13",
@@ -89,7 +91,7 @@ def unit(planned: dict[str, Any], name: str) -> str:
         ),
         ({"exporters_pgbouncer_password": ""}, "Set the password of 'pgbouncer_exporter'"),
         ({"exporters_pgbouncer_password": "a\nb"}, "a newline or a NUL"),
-        ({"exporters_pgbouncer_user": "it's"}, "exporters_pgbouncer_user is \"it's\""),
+        ({"exporters_pgbouncer_user": "it's"}, 'exporters_pgbouncer_user is "it\'s"'),
         ({**TLS, "exporters_tls_names": ["a b"]}, "exporters_tls_names: 'a b' is neither"),
         ({**TLS, "exporters_tls_files": {"certificate": "/c", "key": "/k"}}, "authority is missing"),
     ],
@@ -148,7 +150,9 @@ def test_say_how_to_hash_without_bcrypt(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_each_pgbouncer_process_has_an_exporter_on_the_next_port() -> None:
-    found = model.services(["node", "pgbouncer", "postgres"], dict(zip(model.KINDS, (9187, 9127, 9100), strict=True)), 3)
+    found = model.services(
+        ["node", "pgbouncer", "postgres"], dict(zip(model.KINDS, (9187, 9127, 9100), strict=True)), 3
+    )
     assert [(one["name"], one["process"], one["port"]) for one in found] == [
         ("postgres_exporter", 0, 9187),
         ("pgbouncer_exporter@1", 1, 9127),
@@ -210,7 +214,9 @@ def test_plan_again_where_postgresql_has_no_cluster_yet() -> None:
 def test_packages_where_the_distribution_has_the_right_ones(
     major: str, source: str, packages: list[str], releases: list[str]
 ) -> None:
-    result = made(seen(distribution_major_version=major, packages={}), exporters_source=source, **TLS, **RELEASED)
+    result = made(
+        seen(distribution_major_version=major, packages={}), exporters_source=source, **TLS, **RELEASED
+    )
     names = [f"prometheus-{kind}-exporter" for kind in packages]
     assert result["packages"] == [*names, "python3-cryptography", "openssl"]
     assert [release["kind"] for release in result["releases"]] == releases
@@ -224,7 +230,12 @@ def test_packages_where_the_distribution_has_the_right_ones(
 
 def test_install_nothing_twice() -> None:
     result = made()
-    assert (result["packages"], result["releases"], result["account"], result["install"]) == ([], [], False, False)
+    assert (result["packages"], result["releases"], result["account"], result["install"]) == (
+        [],
+        [],
+        False,
+        False,
+    )
 
 
 def test_create_the_account_where_releases_bring_none() -> None:
@@ -316,7 +327,10 @@ def test_stop_surplus_exporters_before_their_units_go_and_keep_those_of_others()
     units = [f"{UNITS}/pgbouncer_exporter@{n}.service" for n in (1, 2, 10)]
     host = seen(
         paths=dict.fromkeys([*units, "/etc/pooled-exporters/web.yml", "/etc/ssl/pooled/exporters"], FILE),
-        contents={f"{UNITS}/postgres_exporter.service": UNIT_TEXT, f"{UNITS}/node_exporter.service": "[Service]\n"},
+        contents={
+            f"{UNITS}/postgres_exporter.service": UNIT_TEXT,
+            f"{UNITS}/node_exporter.service": "[Service]\n",
+        },
     )
     result = made(host, exporters_kinds=["pgbouncer"], exporters_pgbouncer_processes=1)
     surplus = ["pgbouncer_exporter@10", "pgbouncer_exporter@2", "postgres_exporter"]
