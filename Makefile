@@ -32,7 +32,7 @@ up bench status report: env  ## The same of the lab, one by one
 	@$(BIN)/python runner.py $@ --target lab
 
 down: env  ## Remove the lab without a trace (KEEP_IMAGE=1 keeps the hosts' image)
-	@$(BIN)/python runner.py down --target lab -e lab_keep_image=$(or $(KEEP_IMAGE),0)
+	@$(BIN)/python runner.py down --target lab
 
 env: .venv/.ready  ## Python environment for running
 

@@ -54,9 +54,11 @@ def validated(options: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[di
     return typed, problems
 
 
-def renderer(role: str) -> Render:
+def renderer(role: str, start: str = "{{", end: str = "}}") -> Render:
     """Return a function that renders a template of the role; an unknown variable raises UndefinedError."""
     environment = Environment(
+        variable_start_string=start,
+        variable_end_string=end,
         loader=FileSystemLoader(ROLES / role / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
