@@ -40,7 +40,20 @@ def problems(inputs: Inputs, account: str, processes: int = 0) -> list[str]:
 
 def ports(inputs: Inputs) -> dict[str, int]:
     """Return the port of each kind."""
-    return {kind: inputs[f"exporters_{kind}_port"] for kind in model.KINDS}
+    return {
+        "postgres": inputs["exporters_postgres_port"],
+        "pgbouncer": inputs["exporters_pgbouncer_port"],
+        "node": inputs["exporters_node_port"],
+    }
+
+
+def releases(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """Return the release of each kind."""
+    return {
+        "postgres": inputs["exporters_postgres_release"],
+        "pgbouncer": inputs["exporters_pgbouncer_release"],
+        "node": inputs["exporters_node_release"],
+    }
 
 
 def _kind_problems(inputs: Inputs) -> list[str]:
@@ -92,9 +105,7 @@ def release_problems(inputs: Inputs, kinds: Iterable[str], architecture: str) ->
     return [
         problem
         for kind in kinds
-        for problem in _release_problems(
-            f"exporters_{kind}_release", inputs[f"exporters_{kind}_release"], architecture
-        )
+        for problem in _release_problems(f"exporters_{kind}_release", releases(inputs)[kind], architecture)
     ]
 
 

@@ -48,9 +48,7 @@ class Host(NamedTuple):
 
 def look(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of host_info."""
-    markers = [
-        _marker(kind, inputs[f"exporters_{kind}_release"].get("version") or "") for kind in model.KINDS
-    ]
+    markers = [_marker(kind, one.get("version") or "") for kind, one in checks.releases(inputs).items()]
     return {
         "packages": [*(_package(kind) for kind in model.KINDS), "openssl", "python3-cryptography"],
         "paths": [
@@ -121,6 +119,7 @@ class _Plan:
         }
         self.processes = inputs["exporters_pgbouncer_processes"] or host.processes or found or 1
         self.exporters = model.services(self.kinds, checks.ports(inputs), self.processes)
+        self.releases = checks.releases(inputs)
         self.tls = inputs["exporters_tls"]
         self.web = bool(self.tls or inputs["exporters_basic_auth"])
         self.address = tls.probe_address(inputs["exporters_listen"])
@@ -177,7 +176,7 @@ class _Plan:
     def _missing_releases(self) -> list[dict[str, str]]:
         missing = []
         for kind in self.released:
-            release = self.inputs[f"exporters_{kind}_release"]
+            release = self.releases[kind]
             marker = _marker(kind, release["version"])
             program = self.seen["paths"].get(self._binary(kind), {})
             intact = program.get("owner") == "root" and program.get("mode") == "0755"
@@ -195,7 +194,7 @@ class _Plan:
     def _binary(self, kind: str) -> str:
         if kind in self.packaged:
             return f"/usr/bin/{_package(kind)}"
-        version = self.inputs[f"exporters_{kind}_release"]["version"]
+        version = self.releases[kind]["version"]
         return f"{_release_directory(kind, version)}/{kind}_exporter"
 
     def _masks(self) -> list[dict[str, Any]]:
@@ -314,7 +313,7 @@ class _Plan:
             # dpkg writes this list at each upgrade. The program keeps the time of its build.
             installed = f"/var/lib/dpkg/info/{_package(kind)}.list"
         else:
-            installed = _marker(kind, self.inputs[f"exporters_{kind}_release"]["version"])
+            installed = _marker(kind, self.releases[kind]["version"])
         return [self._binary(kind), installed, *([PASSFILE] if kind == "pgbouncer" else [])]
 
     def _check(self) -> dict[str, Any]:
@@ -350,7 +349,7 @@ class _Plan:
                 " configures it (postgres_monitoring_user)."
             ),
             "pgbouncer": (
-                f"It logs in to the console of its process as {inputs['exporters_pgbouncer_user']}. Check that"
+                f"It logs in to its process as {inputs['exporters_pgbouncer_user']}. Check that"
                 " this user is in pgbouncer_users, with the same password and databases: [], and in"
                 " pgbouncer_stats_users."
             ),

@@ -116,4 +116,4 @@ def test_verify_the_certificate_of_the_own_ca_only(pair: Path, tmp_path: Path) -
         assert "certificate verify failed" in run(port, tls=True, ca_path=ca_path, address="localhost")["msg"]
         assert "not answer" in run(port)["msg"] or "HTTP status" in run(port)["msg"]
     missing = run(1, tls=True, ca_path=str(tmp_path / "none.crt"))
-    assert missing["msg"].startswith("Failed to read the CA ")
+    assert missing["msg"].startswith(f"Failed to read {tmp_path}")
