@@ -67,8 +67,8 @@ class Pair:
                 for one in names
             ]
             builder = builder.add_extension(crypto.SubjectAlternativeName(values), critical=False)
-        self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
-        self.text = self.certificate.public_bytes(Encoding.PEM).decode()
+        self.certificate: crypto.Certificate = builder.sign((issuer or self).key, hashes.SHA256())
+        self.text: str = self.certificate.public_bytes(Encoding.PEM).decode()
 
     def key_text(self, passphrase: str = "") -> str:
         """Return the key as PEM."""

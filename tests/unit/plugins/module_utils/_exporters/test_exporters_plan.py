@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.exporters_plan import ActionModule
 from ansible_collections.pooled.postgres.plugins.module_utils._exporters import inputs as checks
-from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, plan
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, places, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 
 HASH = "$2b$10$" + "a" * 53
 SECRET = 's3cr3t:\\"of'
 UNITS = "/etc/systemd/system"
-TLS = {"exporters_tls": True}
+TLS: dict[str, Any] = {"exporters_tls": True}
 USER = {"name": "p", "password": SECRET}
-RELEASE = {
+RELEASE: dict[str, Any] = {
     "version": "0.10.2",
     "url": "https://example.com/x_exporter-0.10.2.linux-amd64.tar.gz",
     "checksum": "sha256:" + "0" * 64,
 }
-RELEASED = {f"exporters_{kind}_release": RELEASE for kind in model.KINDS}
+RELEASED: dict[str, Any] = {f"exporters_{kind}_release": RELEASE for kind in model.KINDS}
 UNIT_TEXT = "[Service]\nRuntimeDirectory=pooled-exporters/x\n"
 FILE = {"type": "file", "owner": "root", "group": "root", "mode": "0755"}
 
@@ -97,7 +97,7 @@ def unit(planned: dict[str, Any], name: str) -> str:
     ],
 )
 def test_reject_inputs_without_a_host_and_without_secrets(changes: dict[str, Any], problem: str) -> None:
-    found = checks.problems(inputs(**changes), plan.ACCOUNT)
+    found = checks.problems(inputs(**changes), places.ACCOUNT)
     assert problem in "; ".join(found)
     assert len(found) == 1, found
     assert SECRET not in str(found)
@@ -114,7 +114,10 @@ def test_reject_inputs_without_a_host_and_without_secrets(changes: dict[str, Any
     ],
 )
 def test_reject_a_release_that_a_host_cannot_use(changes: dict[str, Any], problem: str) -> None:
-    given = {**RELEASED, "exporters_node_release": {k: v for k, v in (RELEASE | changes).items() if v}}
+    given: dict[str, Any] = {
+        **RELEASED,
+        "exporters_node_release": {k: v for k, v in (RELEASE | changes).items() if v},
+    }
     found = made(exporters_source="release", **given)["problems"]
     assert problem in "; ".join(found)
     assert len(found) == 1, found
@@ -145,7 +148,7 @@ def test_accept_inputs(changes: dict[str, Any]) -> None:
 
 def test_say_how_to_hash_without_bcrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "HAS_BCRYPT", False)
-    (problem,) = checks.problems(inputs(**TLS, exporters_basic_auth=[USER]), plan.ACCOUNT)
+    (problem,) = checks.problems(inputs(**TLS, exporters_basic_auth=[USER]), places.ACCOUNT)
     assert "pip install bcrypt" in problem
 
 
@@ -284,7 +287,7 @@ def test_without_tls_and_users_no_web_file() -> None:
     assert "web.config" not in unit(made(), "node_exporter")
     # The unit changes with TLS, so the exporter restarts.
     users = [{"name": "p", "password_hash": HASH}]
-    loopback = {"exporters_listen": ["127.0.0.1"], "exporters_basic_auth": users}
+    loopback: dict[str, Any] = {"exporters_listen": ["127.0.0.1"], "exporters_basic_auth": users}
     assert unit(made(**loopback), "node_exporter") != unit(made(**loopback, **TLS), "node_exporter")
 
 
@@ -348,12 +351,12 @@ def test_stop_surplus_exporters_before_their_units_go_and_keep_those_of_others()
 
 
 def test_without_the_hosts_exporter_no_timer_is_left() -> None:
-    expiry = [*plan.EXPIRY_FILES, plan.EXPIRY_METRICS, plan.HIDDEN, plan.OLD_PASSFILE]
+    expiry = [*plan.EXPIRY_FILES, plan.EXPIRY_METRICS, places.HIDDEN, places.OLD_PASSFILE]
     host = seen(paths=dict.fromkeys(expiry, FILE))
     result = made(host, exporters_kinds=["postgres"])
     assert [service["name"] for service in result["surplus"]] == ["certificate_expiry.timer"]
     assert [file["path"] for file in result["leftovers"]] == expiry
-    assert [file["path"] for file in made(host)["leftovers"]] == [plan.OLD_PASSFILE]
+    assert [file["path"] for file in made(host)["leftovers"]] == [places.OLD_PASSFILE]
 
 
 def test_stop_the_packages_own_exporter() -> None:
