@@ -38,6 +38,9 @@ options:
         description: The database to log in to.
         type: str
         required: true
+      port:
+        description: Port of this login, instead of O(port).
+        type: int
   parallel:
     description: Most logins at a time.
     type: int
@@ -90,7 +93,7 @@ def refused(login: dict[str, Any], params: dict[str, Any]) -> str:
     try:
         connection = psycopg2.connect(
             host=params["host"],
-            port=params["port"],
+            port=login["port"] or params["port"],
             user=login["user"],
             password=login["password"],
             dbname=login["database"],
@@ -105,10 +108,14 @@ def refused(login: dict[str, Any], params: dict[str, Any]) -> str:
     return ""
 
 
+def _port(login: dict[str, Any]) -> str:
+    return f", port {login['port']}" if login.get("port") else ""
+
+
 def failure(logins: list[dict[str, Any]], causes: list[str]) -> str:
     """Return one message for all refused logins, empty where there is none."""
     said = [
-        f"{login['user']} (database {login['database']}): {cause}"
+        f"{login['user']} (database {login['database']}{_port(login)}): {cause}"
         for login, cause in zip(logins, causes, strict=False)
         if cause
     ]
@@ -127,12 +134,19 @@ def main() -> None:
         "user": {"type": "str", "required": True},
         "password": {"type": "str", "required": True, "no_log": True},
         "database": {"type": "str", "required": True},
+        "port": {"type": "int"},
     }
     module = AnsibleModule(
         argument_spec={
             "host": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 6432},
-            "logins": {"type": "list", "elements": "dict", "required": True, "no_log": True, "options": login},
+            "logins": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "no_log": True,
+                "options": login,
+            },
             "parallel": {"type": "int", "default": 8},
             "timeout": {"type": "int", "default": 20},
         },

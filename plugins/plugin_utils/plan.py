@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROLES = Path(__file__).parents[2] / "roles"
 Render = Callable[..., str]
+_CONVERSION = re.compile(r"^argument '(\w+)' is of type \w+ and we were unable to convert to \w+: (.*?)\.?$")
 
 
 def role_options(role: str) -> dict[str, Any]:
@@ -49,7 +51,8 @@ def without_none(value: Any, spec: Mapping[str, Any]) -> Any:
 def validated(options: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return typed inputs, and what is wrong with them. No problem shows the value of a secret."""
     result = ArgumentSpecValidator(dict(options)).validate(dict(values), validate_role_argument_spec=True)
-    problems = [str(text) for text in remove_values(list(result.error_messages), result._no_log_values)]
+    said = remove_values(list(result.error_messages), result._no_log_values)
+    problems = [_CONVERSION.sub(r"\1: \2. Correct the value", str(text)) for text in said]
     typed = {name: without_none(result.validated_parameters.get(name), options[name]) for name in options}
     return typed, problems
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import model
+from ansible_collections.pooled.postgres.plugins.module_utils._site import lock
 from lab import Lab, wait
 from real_hosts import Run
 from watch import Watch
@@ -204,13 +204,16 @@ def test_the_advisor_restores_the_settings(lab: Lab) -> None:
     ]
 
 
-def test_a_second_benchmark_is_refused(lab: Lab, tmp_path: Path) -> None:
+def test_a_benchmark_refuses_a_locked_target(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "plan.yml").write_text(OWN)
-    with (lab.state / "benchmark/lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        other = lab.runner("bench", "--plan", str(tmp_path / "plan.yml"))
-    assert other.returncode == 2
-    assert "lab is being measured by another run: wait for its end" in other.stderr
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            lock.take(lab.state, "lab", other.pid, ["ansible-playbook", "site.yml"])
+            run = lab.runner("bench", "--plan", str(tmp_path / "plan.yml"))
+        finally:
+            other.kill()
+    assert run.returncode == 2
+    assert f"Failed to lock lab: `ansible-playbook site.yml` (process {other.pid}) changes it" in run.stderr
 
 
 OWN = """
