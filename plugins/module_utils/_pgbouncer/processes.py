@@ -191,7 +191,7 @@ def turns(
     found = []
     for number, result in enumerate(results, start=1):
         differences = [difference["name"] for difference in result["differences"]]
-        itself = ["its databases and users"] if result["changed"] and not differences else []
+        itself = ["its configuration file"] if result["changed"] and not differences else []
         reasons = [*differences, *result["also"], *itself, *reload_for, *restart_for]
         if not result["answered"]:
             action, reasons = "start", ["it does not answer on its socket"]
