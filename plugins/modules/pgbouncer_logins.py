@@ -132,7 +132,13 @@ def main() -> None:
         argument_spec={
             "host": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 6432},
-            "logins": {"type": "list", "elements": "dict", "required": True, "no_log": True, "options": login},
+            "logins": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "no_log": True,
+                "options": login,
+            },
             "parallel": {"type": "int", "default": 8},
             "timeout": {"type": "int", "default": 20},
         },

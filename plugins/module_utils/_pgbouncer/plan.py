@@ -1,12 +1,12 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The plan of the role pgbouncer: from its inputs and the host's state to problems, files and services. Pure."""
+"""The plan of the role pgbouncer: from inputs and the host's state to problems, files, services. Pure."""
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import (
@@ -39,7 +39,8 @@ LOGINS = 200
 _DRAINS: catalogue.Version = (1, 23)
 """The first version that lets clients leave before it ends."""
 
-# CVE-2026-6668: PgBouncer's own default is twice what PostgreSQL accepts, and a packet of nothing but a header hangs it.
+# CVE-2026-6668: PgBouncer's own default is twice what PostgreSQL accepts, and a packet of nothing but a
+# header hangs it.
 _MAX_PACKET_SIZE = 536870912
 
 # Settings that have an input of the role, which checks them.
@@ -69,8 +70,8 @@ Render = Callable[..., str]
 class Site(NamedTuple):
     """What the inputs come to with one version of PgBouncer, for all processes together.
 
-    ``lookup`` is empty without auth_query; else it has ``user``, ``connections`` and ``database`` (empty where
-    each client's own database is asked). ``budget`` is None where options have problems of their own.
+    ``lookup`` is empty without auth_query; else it has ``user``, ``connections`` and ``database`` (empty
+    where each client's own database is asked). ``budget`` is None where options have problems of their own.
     """
 
     package: str
@@ -214,7 +215,11 @@ def problems(given: Inputs) -> list[str]:
     """Return what is wrong with the inputs, as far as that needs no host."""
     return [
         *_problems(given, site(given)),
-        *(_process_problems(site(given), given["pgbouncer_processes"]) if given["pgbouncer_processes"] else []),
+        *(
+            _process_problems(site(given), given["pgbouncer_processes"])
+            if given["pgbouncer_processes"]
+            else []
+        ),
     ]
 
 
@@ -266,7 +271,8 @@ def _lookup_problems(given: Inputs, found: Site) -> list[str]:
         ]
     if not found.lookup["database"] and "*" in _lookup_databases(found):
         return [
-            f"pgbouncer_auth_query: PgBouncer {found.package} looks users up in each client's own database, so"
+            f"pgbouncer_auth_query: PgBouncer {found.package} looks users up in each client's own database,"
+            f" so"
             " pgbouncer_databases cannot have *. Name the databases."
         ]
     return []
@@ -387,7 +393,8 @@ def plan(
         "surplus": _surplus(seen["paths"], count, drains),
         "package_unit_runs": seen["units"].get("pgbouncer.service", {}).get("active") == "active",
         "services": [
-            {"name": f"pgbouncer@{number}", "state": "started", "enabled": True} for number in range(1, count + 1)
+            {"name": f"pgbouncer@{number}", "state": "started", "enabled": True}
+            for number in range(1, count + 1)
         ],
         "login_host": _login_host(given, found),
         "logins": logins(given),
@@ -415,7 +422,9 @@ def _truth(value: Any) -> bool:
 
 
 def _wants_certificates(given: Inputs) -> bool:
-    return given["pgbouncer_client_tls_mode"] != "disable" or given["pgbouncer_server_tls_mode"].startswith("verify-")
+    return given["pgbouncer_client_tls_mode"] != "disable" or given["pgbouncer_server_tls_mode"].startswith(
+        "verify-"
+    )
 
 
 def _tls(given: Inputs, found: Site, seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -457,11 +466,10 @@ def _lookup_task(given: Inputs, found: Site, reachable: bool) -> dict[str, Any]:
     }
 
 
-def _configuration(
-    given: Inputs, found: Site, count: int, render: Render, reachable: bool
-) -> dict[str, Any]:
+def _configuration(given: Inputs, found: Site, count: int, render: Render, reachable: bool) -> dict[str, Any]:
     """Return the arguments of pgbouncer_config."""
-    assert found.budget is not None  # a Site without one has problems
+    if found.budget is None:
+        raise ValueError("; ".join(found.option_problems))
     divided = processes.processes(found.settings, found.databases, found.users, count, found.version)
     method = given["pgbouncer_auth_type"]
     files = _open_files(given, found.budget, count)
@@ -501,14 +509,14 @@ def _userlist_user(user: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lookup_user(given: Inputs, found: Site) -> list[dict[str, Any]]:
-    """Return the entry of the user that looks up others; over the Unix socket PostgreSQL knows the account."""
+    """Return the entry of the user that looks up others; the Unix socket needs no password."""
     if not found.lookup or given["pgbouncer_server_host"].startswith("/"):
         return []
     return [{"name": found.lookup["user"], "password": given["pgbouncer_auth_password"], "plain": True}]
 
 
 def _open_files(given: Inputs, sums: budget.Budget, count: int) -> int:
-    """Return the descriptors of a process: clients, server connections, peers, and some for files and sockets.
+    """Return the descriptors of a process: clients, server connections, peers, files and sockets.
 
     In steps of 1024, so that another pool size alone needs no restart.
     """
@@ -524,23 +532,23 @@ def _files(given: Inputs, found: Site, open_files: int, render: Render) -> list[
         header=HEADER,
         open_files=open_files,
         stop_seconds=given["pgbouncer_drain_timeout"] + 30,
-        log_directory=os.path.dirname(logfile) if logfile else "",
+        log_directory=str(PurePosixPath(logfile).parent) if logfile else "",
     )
     unit = render("pgbouncer@.service.j2", header=HEADER, account=ACCOUNT, config_directory=CONFIG_DIRECTORY)
     return [
         # The package gives it to postgres. PgBouncer only reads it.
         {"path": CONFIG_DIRECTORY, "state": "directory", "group": ACCOUNT, "mode": "0750"},
-        {"path": os.path.dirname(LIMITS), "state": "directory"},
+        {"path": str(PurePosixPath(LIMITS).parent), "state": "directory"},
         {"path": UNIT, "content": unit, "restarts": True},
-        # Apart from the unit, whose changes need a restart: systemd applies one of these at once, and each process
-        # tells whether it needs a restart for the other.
+        # Apart from the unit, whose changes need a restart: systemd applies one of these at once, and each
+        # process tells whether it needs a restart for the other.
         {"path": LIMITS, "content": limits},
         {"path": SYSCTL, "content": f"# {HEADER}\n-net.ipv4.tcp_migrate_req = 1\n"},
     ]
 
 
 def _surplus(paths: Iterable[str], count: int, drains: bool) -> list[dict[str, Any]]:
-    """Return processes of an earlier run beyond the last, the highest first, and the port of their sockets."""
+    """Return surplus processes of an earlier run, the highest first, and the port of their sockets."""
     found = list(paths)
     ports = {
         match[1]: int(match[2]) for path in found if (match := re.search(r"/(\d+)/\.s\.PGSQL\.(\d+)$", path))

@@ -36,7 +36,8 @@ _AT_LEAST_ONE = {
     "max_user_connections",
     "pool_size",
 }
-# The least that each process gets where the inputs give no number of processes. The kernel spreads clients by chance:
+# The least that each process gets where the inputs give no number of processes. The kernel spreads clients
+# by chance:
 # those on a process whose few server connections are taken wait while another's idle, and one too many is
 # refused while others have room.
 _SENSIBLE = {"default_pool_size": 5, "max_client_conn": 25, "pool_size": 5}

@@ -64,9 +64,7 @@ def test_users_log_in_through_the_pooler(hosts: Scenario, host: str, certified: 
     assert hosts.login(host, PASSWORD, user="postgres", port=6432, options=known) != "ok"
 
 
-def test_the_userlist_has_verifiers_and_only_pgbouncer_reads_it(
-    hosts: Scenario, host: str
-) -> None:
+def test_the_userlist_has_verifiers_and_only_pgbouncer_reads_it(hosts: Scenario, host: str) -> None:
     userlist = hosts.root(host, "cat /etc/pgbouncer/userlist.txt")
     assert ('"myuser" "md5' if host == "md5" else '"myuser" "SCRAM-SHA-256$4096:') in userlist
     stored = hosts.query(host, "SELECT rolpassword FROM pg_authid WHERE rolname = 'myuser'")
@@ -95,9 +93,7 @@ def test_all_processes_run_and_are_peers(hosts: Scenario, host: str) -> None:
     assert sum(limits) == 1000
 
 
-def test_a_cancel_request_reaches_its_process(
-    hosts: Scenario, host: str, certified: dict[str, str]
-) -> None:
+def test_a_cancel_request_reaches_its_process(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
     inputs = {
         "host": "127.0.0.1",
         "port": 6432,
@@ -197,7 +193,7 @@ def test_a_run_repairs_drift_and_names_it(hosts: Scenario) -> None:
     hosts.root(
         "md5",
         "sed -i 's/^pool_mode.*/pool_mode = session/' /etc/pgbouncer/pgbouncer-1.ini;"
-        " echo '\"stranger\" \"secret\"' >> /etc/pgbouncer/userlist.txt;"
+        ' echo \'"stranger" "secret"\' >> /etc/pgbouncer/userlist.txt;'
         " chmod 0644 /etc/pgbouncer/pgbouncer-2.ini; systemctl stop pgbouncer@2",
     )
     with stays_connected(hosts, "md5", process=1) as still:

@@ -116,7 +116,10 @@ def test_broken_configurations_are_refused_and_the_old_one_serves(hosts: Scenari
     )
     assert result.returncode == 0, result.stdout
     messages = json.loads(written.read_text())
-    begins = ("Failed to validate the PgBouncer configuration: ", "Failed to validate /etc/pgbouncer/pg_hba.conf: ")
+    begins = (
+        "Failed to validate the PgBouncer configuration: ",
+        "Failed to validate /etc/pgbouncer/pg_hba.conf: ",
+    )
     wrong = [
         (case["said"], message)
         for message, case in zip(messages, REFUSED, strict=True)
