@@ -157,8 +157,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 if not ended:
                     module.warn(
                         f"Clients were still connected {params['timeout']} s after {wanted.text}: the"
-                        f" remaining"
-                        " ones are dropped between two transactions"
+                        " remaining ones are dropped between two transactions"
                     )
             elif wanted.verb == "PAUSE":
                 _pause(connection, wanted, params)

@@ -272,8 +272,7 @@ def _lookup_problems(given: Inputs, found: Site) -> list[str]:
     if not found.lookup["database"] and "*" in _lookup_databases(found):
         return [
             f"pgbouncer_auth_query: PgBouncer {found.package} looks users up in each client's own database,"
-            f" so"
-            " pgbouncer_databases cannot have *. Name the databases."
+            " so pgbouncer_databases cannot have *. Name the databases."
         ]
     return []
 
