@@ -142,8 +142,8 @@ def steps(
     """Return what to measure, in order: ``default_pool_size``, ``processes``, ``repeat``, ``switch``.
 
     Every repeat goes through all settings, each in the opposite direction of the one before, so that other
-    work of the machine affects all settings. The present one is always among them. ``switch`` is true where the
-    number of processes changes.
+    work of the machine affects all settings. The present one is always among them. ``switch`` is true where
+    the number of processes changes.
     """
     settings = [
         (processes, size)

@@ -44,18 +44,18 @@ _DRAINS: catalogue.Version = (1, 23)
 _MAX_PACKET_SIZE = 536870912
 
 # Settings that have an input of the role, which checks them.
-_INPUT_SETTINGS = (
-    "listen_addr",
-    "listen_port",
-    "auth_type",
-    "pool_mode",
-    "max_client_conn",
-    "default_pool_size",
-    "reserve_pool_size",
-    "max_db_connections",
-    "ignore_startup_parameters",
-    "stats_users",
-    "log_connections",
+_SETTING_INPUTS = (
+    "pgbouncer_listen_addr",
+    "pgbouncer_listen_port",
+    "pgbouncer_auth_type",
+    "pgbouncer_pool_mode",
+    "pgbouncer_max_client_conn",
+    "pgbouncer_default_pool_size",
+    "pgbouncer_reserve_pool_size",
+    "pgbouncer_max_db_connections",
+    "pgbouncer_ignore_startup_parameters",
+    "pgbouncer_stats_users",
+    "pgbouncer_log_connections",
 )
 
 _REMEDY = (
@@ -124,7 +124,7 @@ def site(given: Inputs, package: str = "") -> Site:
     users = inputs.user_options(given["pgbouncer_users"])
     if found:
         users.append({"name": found["user"], "max_user_connections": found["connections"]})
-    own = {name: given[f"pgbouncer_{name}"] for name in _INPUT_SETTINGS}
+    own = {name.removeprefix("pgbouncer_"): given[name] for name in _SETTING_INPUTS}
     problems = _option_problems(given, own, databases, users)
     limits, sums = {}, None
     if not problems:
@@ -228,9 +228,10 @@ def _problems(given: Inputs, found: Site) -> list[str]:
     names = [str(database.get("name")) for database in given["pgbouncer_databases"]]
     if not names:
         said.append("pgbouncer_databases: it is empty. Name the databases that clients connect to.")
-    twice = sorted(set(given["pgbouncer_settings"]) & set(_INPUT_SETTINGS))
+    twice = sorted({f"pgbouncer_{name}" for name in given["pgbouncer_settings"]} & set(_SETTING_INPUTS))
     said += [
-        f"pgbouncer_settings: {name} has an input of its own. Set pgbouncer_{name} instead." for name in twice
+        f"pgbouncer_settings: {name.removeprefix('pgbouncer_')} has an input of its own. Set {name} instead."
+        for name in twice
     ]
     said += [f"pgbouncer_users: {problem}" for problem in user_problems(given["pgbouncer_users"], names)]
     said += [
