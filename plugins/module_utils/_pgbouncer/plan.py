@@ -422,9 +422,8 @@ def _truth(value: Any) -> bool:
 
 
 def _wants_certificates(given: Inputs) -> bool:
-    return given["pgbouncer_client_tls_mode"] != "disable" or given["pgbouncer_server_tls_mode"].startswith(
-        "verify-"
-    )
+    server = str(given["pgbouncer_server_tls_mode"])
+    return given["pgbouncer_client_tls_mode"] != "disable" or server.startswith("verify-")
 
 
 def _tls(given: Inputs, found: Site, seen: Mapping[str, Any]) -> dict[str, Any]:

@@ -238,17 +238,19 @@ def stays_connected(hosts: Scenario, host: str, process: int) -> Iterator[Callab
         "dbname": "mydb",
     }
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdin and client.stdout
-        client.stdin.write(json.dumps(options) + "\n")
+        asked, said = client.stdin, client.stdout
+        assert asked
+        assert said
+        asked.write(json.dumps(options) + "\n")
 
         def answers() -> bool:
-            client.stdin.write("\n")
-            client.stdin.flush()
-            return client.stdout.readline() == "served\n"
+            asked.write("\n")
+            asked.flush()
+            return said.readline() == "served\n"
 
         assert answers()
         yield answers
-        client.stdin.close()
+        asked.close()
 
 
 @contextmanager

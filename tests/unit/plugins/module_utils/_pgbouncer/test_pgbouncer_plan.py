@@ -245,7 +245,7 @@ class TestLookup:
         assert "auth_dbname" not in made["configuration"]["processes"][0]["settings"]
 
     def test_over_tcp_the_user_has_a_password_in_the_userlist(self) -> None:
-        changes = {"auth_query": True, "server_host": "10.0.0.1", "auth_password": "p"}
+        changes: dict[str, Any] = {"auth_query": True, "server_host": "10.0.0.1", "auth_password": "p"}
         known = planned(**changes, accept_cves=["CVE-2026-19888", "CVE-2026-107350", "CVE-2026-6669"])
         entry = {"name": "pgbouncer_auth", "password": "p", "plain": True}
         assert entry in known["configuration"]["userlist"]["users"]
