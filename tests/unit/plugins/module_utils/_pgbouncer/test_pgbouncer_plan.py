@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import lookup, plan
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import lookup, plan, problems, site
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -54,7 +54,7 @@ def planned(
 
 
 def test_the_defaults_with_a_password_have_no_problem() -> None:
-    assert plan.problems(inputs()) == []
+    assert problems.of_inputs(inputs()) == []
     made = planned()
     assert made["problems"] == []
     assert (made["packages"], made["prepare"], made["process_count"]) == ([], False, 1)
@@ -108,13 +108,13 @@ def test_the_defaults_with_a_password_have_no_problem() -> None:
     ids=str,
 )
 def test_problems_that_need_no_host(changes: dict[str, Any], said: str) -> None:
-    found = plan.problems(inputs(**changes))
+    found = problems.of_inputs(inputs(**changes))
     assert any(said in problem for problem in found), found
     assert planned(**changes)["problems"] != []
 
 
 def test_all_problems_come_at_once() -> None:
-    found = plan.problems(
+    found = problems.of_inputs(
         inputs(databases=[{"name": "a", "pool_sise": 3}], accept_cves=["CVE-1-1"], auth_type="hba")
     )
     assert len(found) == 3
@@ -161,7 +161,7 @@ def test_problems_of_this_host(host: dict[str, Any], changes: dict[str, Any], sa
 def test_the_version_is_the_installed_one_or_the_candidate(
     packages: dict[str, Any], source: str, version: str
 ) -> None:
-    assert plan.package_version(packages, source) == version
+    assert site.package_version(packages, source) == version
 
 
 def test_a_bare_host_without_package_lists_is_judged_after_the_installation() -> None:
