@@ -83,7 +83,9 @@ class Machine:
         Podman waits for the file with the exit code that conmon writes.
         """
         what = f"have Podman notice that the host {container.name} is down"
-        self.run(what, "sh", "-ec", f"echo 137 >{EXITS}/{container.lost}")
+        # Whole at once and without a newline: anything but a number fails every call of Podman.
+        file = f"{EXITS}/{container.lost}"
+        self.run(what, "sh", "-ec", 'printf 137 >"$1.new"; mv "$1.new" "$1"', "sh", file)
         self.run(what, "podman", "ps", "--all", "--quiet")
 
     def create(self, instance: Instance) -> None:
