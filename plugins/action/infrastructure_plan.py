@@ -106,16 +106,16 @@ class ActionModule(PlanAction):
         problem = role.state_problem(inputs, here, json.loads(read(path) or "{}"))
         return [problem] if problem else []
 
-    def planned(
-        self, inputs: Mapping[str, Any], found: Mapping[str, Any], admin_cidr: str
-    ) -> dict[str, Any]:
+    def planned(self, inputs: Mapping[str, Any], found: Mapping[str, Any], admin_cidr: str) -> dict[str, Any]:
         """Return the plan of the stack."""
         if not role.is_settled(found):
             return {"problems": [], "settled": False}
         profile = role.profile(inputs, found["region"])
         asked = role.stack_inputs(inputs, admin_cidr, self.key(inputs)[0], profile)
         made = role.infrastructure_plan(inputs, found, asked)
-        complete = {one["name"] for one in inputs["infrastructure_instances"]} == set(made["ids"]["instances"])
+        complete = {one["name"] for one in inputs["infrastructure_instances"]} == set(
+            made["ids"]["instances"]
+        )
         return {
             **made,
             "problems": self.state_problem(inputs, found) + made["problems"],

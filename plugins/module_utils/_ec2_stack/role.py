@@ -192,17 +192,13 @@ def _nat_failure(found: Found) -> str:
 
 def headline(inputs: Inputs, found: Found, lines: list[str], nothing: str) -> list[str]:
     """Return a plan for people: where, and what; ``nothing`` is said in place of no lines."""
-    where = (
-        f"Stack {inputs['infrastructure_stack']} in account {found['account']}, region {found['region']}"
-    )
+    where = f"Stack {inputs['infrastructure_stack']} in account {found['account']}, region {found['region']}"
     return [f"{where}:{'' if lines else f' {nothing}'}", *lines]
 
 
 def jump_host(inputs: Inputs) -> str:
     """Return the name of the host through which SSH reaches the others."""
-    return next(
-        str(one["name"]) for one in inputs["infrastructure_instances"] if one["role"] == "monitoring"
-    )
+    return next(str(one["name"]) for one in inputs["infrastructure_instances"] if one["role"] == "monitoring")
 
 
 def hosts(found: Found, ids: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -259,9 +255,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
         # AWS keeps a group that another one refers to: those that none refers to go first.
         "security group": plan.teardown_order(inside(stack["security_groups"])),
         "internet gateway": [
-            one["internet_gateway_id"]
-            for one in stack["internet_gateways"]
-            if not attached_elsewhere(one)
+            one["internet_gateway_id"] for one in stack["internet_gateways"] if not attached_elsewhere(one)
         ],
         "subnet": [one["subnet_id"] for one in inside(stack["subnets"])],
         "VPC": vpcs,
@@ -283,9 +277,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
         "problems": list(_teardown_problems(name, vpcs, stack)),
         "lines": headline(inputs, found, lines, "nothing is there") + staying,
         "going": going,
-        "nat_gateways": [
-            one["nat_gateway_id"] for one in inside(gateways) if one["state"] != "deleting"
-        ],
+        "nat_gateways": [one["nat_gateway_id"] for one in inside(gateways) if one["state"] != "deleting"],
         "addresses": [
             {"public_ip": one["public_ip"], "id": one["allocation_id"]} for one in stack["addresses"]
         ],

@@ -38,9 +38,7 @@ class Middleware:
     # Set before the first request.
     keeper: Keeper
 
-    def __init__(
-        self, moto: WSGIApplication, memory: Memory, images: Callable[[], list[str]] = list
-    ) -> None:
+    def __init__(self, moto: WSGIApplication, memory: Memory, images: Callable[[], list[str]] = list) -> None:
         self.moto = moto
         self.memory = memory
         self.images = images
