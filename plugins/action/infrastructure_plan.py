@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -113,15 +112,13 @@ class ActionModule(PlanAction):
         profile = role.profile(inputs, found["region"])
         asked = role.stack_inputs(inputs, admin_cidr, self.key(inputs)[0], profile)
         made = role.infrastructure_plan(inputs, found, asked)
-        complete = {one["name"] for one in inputs["infrastructure_instances"]} == set(
-            made["ids"]["instances"]
-        )
+        complete = len(made["ids"]["instances"]) == len(inputs["infrastructure_instances"])
         return {
             **made,
             "problems": self.state_problem(inputs, found) + made["problems"],
             "settled": True,
             "shown": role.headline(inputs, found, made["lines"], "nothing to do"),
-            "make_key": role.is_own_key(inputs) and not os.path.exists(inputs["infrastructure_key_file"]),
+            "make_key": role.is_own_key(inputs) and not Path(inputs["infrastructure_key_file"]).exists(),
             "files": self.files(inputs, found, made["ids"]) if complete else [],
         }
 
@@ -166,6 +163,7 @@ def own_cidr(service: str) -> tuple[str, str]:
     """Return the caller's own address as a network, or why it is not known."""
     try:
         said = open_url(service, timeout=10).read(200).decode(errors="replace").strip()
-    except Exception as exc:  # noqa: BLE001 - open_url lets through what urllib, ssl and sockets raise
+    except Exception as exc:
+        # open_url lets through what urllib, ssl and sockets raise.
         said = str(exc)
     return f"{said}/32", role.own_address_problem(said, service)

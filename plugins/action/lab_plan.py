@@ -14,7 +14,10 @@ _PLANS = {"present": plan.lab_plan, "absent": plan.teardown_plan, "bare": plan.b
 
 
 class ActionModule(PlanAction):
-    """Plan the lab, hosts without it, the teardown of either, or only check its inputs. Runs on the control host, where the lab is."""
+    """Plan the lab, bare hosts, or the teardown of either; or only check the inputs.
+
+    It looks at the control host, where the lab is.
+    """
 
     role = "lab"
 

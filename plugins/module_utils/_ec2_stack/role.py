@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Between the role infrastructure and its stack: inputs, what tasks need of the plan, outputs, teardown. Pure."""
+"""What the tasks of the role infrastructure need: its inputs' problems, plan, outputs and teardown. Pure."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def own_address_problem(said: str, service: str) -> str:
     if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", said):
         return ""
     return (
-        f"Failed to find your own address: {service} says {said[:100]!r}. Set infrastructure_admin_cidr to the"
-        " network that may reach SSH, Grafana and Prometheus, such as your own address with /32. The whole"
-        " world is 0.0.0.0/0, if you mean it"
+        f"Failed to find your own address: {service} says {said[:99]!r}. Set infrastructure_admin_cidr to"
+        " the network that may reach SSH, Grafana and Prometheus, such as your own address with /32. 0.0.0.0/0"
+        " is the whole world"
     )
 
 
@@ -96,7 +96,7 @@ def state_problem(inputs: Inputs, here: Mapping[str, str], known: Mapping[str, s
     if all(known.get(name, here[name]) == here[name] for name in IDENTITY):
         return ""
     was, now = (
-        f"the stack {one.get('stack', '?')} in account {one.get('account', '?')}, region {one.get('region', '?')}"
+        "the stack {} in account {}, region {}".format(*(one.get(name, "?") for name in IDENTITY))
         for one in (known, here)
     )
     return (
@@ -168,13 +168,12 @@ def _environment_problems(inputs: Inputs, found: Found, target: Inputs, todo: In
     foreign = [zone for zone in zones if not re.match(rf"{re.escape(region)}-?[a-z]", zone)]
     if foreign:
         yield (
-            f"{', '.join(foreign)} is no zone of the region {region}; set infrastructure_availability_zone, or"
-            " the region (pooled_aws)"
+            f"{', '.join(foreign)} is no zone of the region {region}; set infrastructure_availability_zone,"
+            " or the region (pooled_aws)"
         )
     if todo["instance"] and not found["image"]:
-        which = inputs["infrastructure_image_id"] or (
-            f"owner {inputs['infrastructure_image_owner']} has none named {inputs['infrastructure_image_name']}"
-        )
+        owner, name = inputs["infrastructure_image_owner"], inputs["infrastructure_image_name"]
+        which = inputs["infrastructure_image_id"] or f"owner {owner} has none named {name}"
         yield (
             f"Failed to find an image: {which} in the region {region}; set infrastructure_image_owner and"
             " infrastructure_image_name, or infrastructure_image_id"

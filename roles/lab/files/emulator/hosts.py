@@ -167,8 +167,8 @@ def parse_containers(
 
 
 def _container(row: Mapping[str, Any], instance: str, alive: Callable[[int, str], bool]) -> Container:
-    # Podman learns of an end from conmon. Where that was killed too, or the machine was restored from an image of
-    # its disk, Podman goes on to say "running", or "stopping" once it was told to stop it.
+    # Podman learns of an end from conmon. If conmon was killed too, or the machine was restored, Podman still
+    # says "running", or "stopping" after an attempt to stop it.
     supposed = row["State"] in ("running", "stopping")
     runs = supposed and alive(row["Pid"], row["Id"])
     return Container(
