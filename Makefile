@@ -5,12 +5,11 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# Debian's own where it is new enough: it is built with optimizations, which one built by hand often lacks, and everything
-# here is then a quarter slower.
+# Debian's Python where it is new enough: without its optimizations everything is a quarter slower.
 PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo /usr/bin/python3 || echo python3)
 BIN := .venv/bin
-# Caches of the tools stay inside the checkout, compiled Python too, whether or not the user's shell forbids it.
+# Caches of the tools and compiled Python stay inside the checkout.
 export XDG_CACHE_HOME := $(CURDIR)/.state/cache
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.state/cache/python
 unexport PYTHONDONTWRITEBYTECODE
@@ -73,7 +72,7 @@ emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted r
 molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
 	@$(BIN)/molecule test --scenario-name default
 
-# Each with a directory of its own, for Molecule keeps there what it did; they may run beside the whole lab.
+# Each has a directory for Molecule's state, so that they may run beside the whole lab.
 scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer, exporters, monitoring): check, converge, idempotence, verify
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
 

@@ -53,8 +53,8 @@ def own_address_problem(said: str, service: str) -> str:
         return ""
     return (
         f"Failed to find your own address: {service} says {said[:99]!r}. Set infrastructure_admin_cidr to"
-        " the network that may reach SSH, Grafana and Prometheus, such as your own address with /32. 0.0.0.0/0"
-        " is the whole world"
+        " the network that may reach SSH, Grafana and Prometheus, such as your own address with /32;"
+        " 0.0.0.0/0 is the whole world"
     )
 
 
@@ -91,7 +91,7 @@ def state_problem(inputs: Inputs, here: Mapping[str, str], known: Mapping[str, s
     Args:
         inputs: the role's variables.
         here: ``IDENTITY`` of this stack.
-        known: what ``infrastructure.json`` says; empty where there is none.
+        known: content of ``infrastructure.json``; empty without that file.
     """
     if all(known.get(name, here[name]) == here[name] for name in IDENTITY):
         return ""
@@ -190,7 +190,7 @@ def _nat_failure(found: Found) -> str:
 
 
 def headline(inputs: Inputs, found: Found, lines: list[str], nothing: str) -> list[str]:
-    """Return a plan for people: where, and what; ``nothing`` is said in place of no lines."""
+    """Return the lines of a plan below where it applies; ``nothing`` stands for no lines."""
     where = f"Stack {inputs['infrastructure_stack']} in account {found['account']}, region {found['region']}"
     return [f"{where}:{'' if lines else f' {nothing}'}", *lines]
 
@@ -228,7 +228,7 @@ def outputs(inputs: Inputs, found: Found, ids: Mapping[str, Any]) -> str:
 def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
     """Return what the teardown removes, by kind, with what keeps it from that and what stays.
 
-    What is in another VPC than the stack's is somebody else's, whatever its tag says.
+    Resources in another VPC than the stack's belong to somebody else, whatever their tag says.
     """
     stack, name = found["stack"], inputs["infrastructure_stack"]
     vpcs = [one["vpc_id"] for one in stack["vpcs"]]
@@ -274,7 +274,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
     ]
     return {
         "problems": list(_teardown_problems(name, vpcs, stack)),
-        "lines": headline(inputs, found, lines, "nothing is there") + staying,
+        "lines": headline(inputs, found, lines, "nothing to remove") + staying,
         "going": going,
         "nat_gateways": [one["nat_gateway_id"] for one in inside(gateways) if one["state"] != "deleting"],
         "addresses": [
@@ -285,7 +285,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
             for one in inside(stack["subnets"])
         ],
         "left_volumes": left_volumes,
-        # By the tag alone, wherever it is: what costs money must not be overlooked.
+        # By the tag alone, in any VPC: these cost money.
         "left": [
             *(one["instance_id"] for one in stack["instances"]),
             *(one["nat_gateway_id"] for one in gateways),

@@ -687,9 +687,9 @@ OWN = [permitted(first=port, **cidr("192.0.2.7/32", ADMIN)) for port in (22, 300
         ),
         (
             [permitted(first=port, **cidr("192.0.2.7/32", "Old")) for port in (22, 3000)],
-            "describes its rules anew",
+            "updates the descriptions of its rules",
         ),
-        ([OWN[0], permitted(first=3000, **cidr("192.0.2.7/32"))], "describes its rules anew"),
+        ([OWN[0], permitted(first=3000, **cidr("192.0.2.7/32"))], "updates the descriptions of its rules"),
         # Ranges of ports that happen to hold the same ones are other rules.
         (
             [permitted(first=22, last=3000, **cidr("192.0.2.7/32", ADMIN))],
