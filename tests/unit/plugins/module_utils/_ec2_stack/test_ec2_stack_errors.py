@@ -109,7 +109,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             unreachable("eu-wets-1"),
             Target("eu-wets-1", LAB.endpoint_url, AWS.regions),
             "nothing answers at http://127.0.0.1:5111: Could not connect to",
-            "is the lab up? `make up`",
+            "start it by `make up`",
         ),
         (
             sdk.ProxyConnectionError(proxy_url="http://proxy"),
@@ -133,7 +133,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             ResponseParserError("no XML\n at all"),
             LAB,
             "http://127.0.0.1:5111 did not answer as EC2 does: no XML at all. ",
-            "Look what answers there",
+            "Check which service answers there",
         ),
         (ValueError("Invalid endpoint: foo"), LAB, "Invalid endpoint: foo (ValueError). ", "endpoint_url"),
     ],

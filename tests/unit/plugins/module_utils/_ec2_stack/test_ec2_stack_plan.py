@@ -18,7 +18,7 @@ KEY = "ssh-ed25519 AAAA"
 ADMIN = "Those who run the stack"
 DATABASE = "Jump host"
 AFRESH = (
-    "set it back, or take the stack down and bring it up anew, or bring up a second one under another"
+    "set it back, or take the stack down and bring it up again, or bring up a second one under another"
     " pooled_stack"
 )
 PUBLIC_TABLE = "route table p-public-route-table: 0.0.0.0/0 by the internet gateway, for subnets public"
