@@ -808,8 +808,8 @@ def twin(kind: str, ident: str, **values: Any) -> Edit:
         *(
             (
                 change("key_pairs", "key-1", public_key=key),
-                "AWS has another key under the name k than ssh_key.pub; bring the private key of whoever made"
-                " the stack here, or choose another name: infrastructure_key_name",
+                "AWS has another key under the name k than ssh_key.pub; copy that private key here, or choose"
+                " another name: infrastructure_key_name",
             )
             for key in ("ssh-ed25519 BBBB who@where", "ssh-rsa AAAA", "", None)
         ),
