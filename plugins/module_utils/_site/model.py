@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram, userlist
-
 # NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
 MAX_NAME_BYTES = 63
 
@@ -63,33 +61,3 @@ def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) 
         seen.add(name)
         problems += [f"user {name!r}: {problem}" for problem in found if problem]
     return problems
-
-
-def password_verifier(
-    password: str, name: str, current: str | None, encryption: str, iterations: int = scram.DEFAULT_ITERATIONS
-) -> str:
-    """Return the verifier that a user's password should be stored as.
-
-    Args:
-        password: the password.
-        name: the user's name; MD5 hashes it along.
-        current: the verifier that PostgreSQL holds now, if any.
-        encryption: ``scram-sha-256`` or ``md5``.
-        iterations: rounds of SCRAM's key derivation.
-
-    Returns:
-        ``current`` where it is of that encryption, with those rounds, and fits the password, so that a
-        second run changes nothing and PgBouncer's copy stays identical; else a new one.
-
-    Raises:
-        ValueError: another encryption.
-    """
-    if encryption == "md5":
-        return userlist.md5(name, password)
-    if encryption != "scram-sha-256":
-        raise ValueError(f"{encryption!r} is neither scram-sha-256 nor md5")
-    if current and userlist.kind(current) == userlist.SCRAM:
-        verifier = scram.parse(current)
-        if verifier.iterations == iterations and scram.verify(password, verifier):
-            return current
-    return scram.build(password, iterations)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram
 from ansible_collections.pooled.postgres.plugins.module_utils._site import model
 
 USER = {"name": "u", "password": "p", "databases": ["d"]}
@@ -42,25 +41,3 @@ def test_a_user_named_twice_and_a_database_with_a_quote_are_problems() -> None:
 
 def test_no_problem_tells_a_password() -> None:
     assert "s3cr3t" not in "".join(model.user_problems([{**USER, "password": "s3cr3t\n"}], ["d"]))
-
-
-def test_a_verifier_that_fits_is_kept() -> None:
-    current = scram.build("secret")
-    assert model.password_verifier("secret", "u", current, "scram-sha-256") == current
-
-
-@pytest.mark.parametrize("current", [None, scram.build("other"), scram.build("secret", 1), "md5" + "0" * 32])
-def test_a_verifier_that_does_not_fit_is_made_anew(current: str | None) -> None:
-    made = model.password_verifier("secret", "u", current, "scram-sha-256")
-    assert made != current
-    assert scram.verify("secret", scram.parse(made))
-
-
-def test_md5_is_the_tutorials() -> None:
-    made = model.password_verifier("mypassword", "myuser", None, "md5")
-    assert made == "md554fdba1dac1d18ce9c2d57a03502a8ff"
-
-
-def test_another_encryption_is_refused() -> None:
-    with pytest.raises(ValueError, match="neither"):
-        model.password_verifier("secret", "u", None, "plain")
