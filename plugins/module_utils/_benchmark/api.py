@@ -29,14 +29,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     PlanError,
     ResultError,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.markdown import (
-    render_comparison_markdown,
-    render_markdown,
-)
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import (
-    render_comparison_html,
-    render_html,
-)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import pages
 
 KEPT_RESULTS = 20
 _POLL_SECONDS = 0.02
@@ -158,8 +151,8 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
             written = json.dumps(document, indent=1) + "\n"
             _write(directory / "latest.json", written)
             _write(directory / "latest.txt", "\n".join(results.table(document)) + "\n")
-            _write(directory / "latest.md", render_markdown(document))
-            _write(directory / "latest.html", render_html(document))
+            _write(directory / "latest.md", pages.markdown(document))
+            _write(directory / "latest.html", pages.html(document))
             _keep_result(directory / "results", document, written)
         shutil.rmtree(current)
     except OSError as error:
@@ -174,7 +167,7 @@ def draw(directory: Path, document: Mapping[str, Any], boards_html: str) -> None
         BenchmarkError: it can't be written.
     """
     try:
-        _write(directory / "latest.html", render_html(document, boards_html))
+        _write(directory / "latest.html", pages.html(document, boards_html))
     except OSError as error:
         raise BenchmarkError(f"Failed to write the report to {directory}: {error.strerror}") from error
 
@@ -190,8 +183,8 @@ def write_comparison(directory: Path, comparison: Mapping[str, Any]) -> Path:
     path = directory / "comparison.html"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, render_comparison_html(comparison))
-        _write(directory / "comparison.md", render_comparison_markdown(comparison))
+        _write(path, pages.comparison_html(comparison))
+        _write(directory / "comparison.md", pages.comparison_markdown(comparison))
     except OSError as error:
         raise BenchmarkError(f"Failed to write the comparison to {path}: {error.strerror}") from error
     return path
