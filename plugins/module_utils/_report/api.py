@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from ansible_collections.pooled.postgres.plugins.module_utils._report import render
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import Coverage, coverage
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
-from ansible_collections.pooled.postgres.plugins.module_utils._report import render
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import (
     Findings,
     board_section,

@@ -22,7 +22,12 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
     name_of,
     override,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._report.render import Block, Item, Section, Table
+from ansible_collections.pooled.postgres.plugins.module_utils._report.render import (
+    Block,
+    Item,
+    Section,
+    Table,
+)
 
 MOST_LINES = 8
 # A limit this many times above everything else is left out of the picture.
@@ -68,7 +73,9 @@ def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findin
     things = f"{count} problem{'' if count == 1 else 's'}"
     verdict = ("All is well", f"{things} to check", things)[worst]
     up = sum(target["health"] == "up" for target in findings.targets)
-    title_of_targets = f"{up} of {len(findings.targets)} scrape target{'' if len(findings.targets) == 1 else 's'} up"
+    title_of_targets = (
+        f"{up} of {len(findings.targets)} scrape target{'' if len(findings.targets) == 1 else 's'} up"
+    )
     return render.html(
         title,
         _of_window(window),
@@ -107,7 +114,11 @@ def figures(boards: Iterable[Board], answers: Answers) -> list[Figure]:
 def summary(boards: Sequence[Board], answers: Answers, findings: Findings) -> list[Item]:
     """Return what is wrong, the worst first."""
     found = [
-        Item(2, f": {target.get('lastError') or 'not scraped yet'}", f"{_target_name(target)} is {target['health']}")
+        Item(
+            2,
+            f": {target.get('lastError') or 'not scraped yet'}",
+            f"{_target_name(target)} is {target['health']}",
+        )
         for target in findings.targets
         if target["health"] != "up"
     ]

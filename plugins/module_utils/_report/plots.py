@@ -25,20 +25,22 @@ _SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross
 SIGNS = "●■▲◆▼✚"
 # An axis that spans more than this is logarithmic.
 _DECADE = 10
-_CONFIG = {
-    "aria": False,
-    "background": None,
-    "view": {"stroke": None},
-    "axis": {"labelColor": "currentColor", "labelFontSize": 11, "titleColor": "currentColor", "titleFontSize": 11}
-    | {"titleFontWeight": "normal", "gridColor": "var(--grid)", "domain": False, "ticks": False, "labelPadding": 5},
+_TEXT = {"labelColor": "currentColor", "labelFontSize": 11}
+_AXIS = {**_TEXT, "titleColor": "currentColor", "titleFontSize": 11, "titleFontWeight": "normal"}
+_AXIS |= {"gridColor": "var(--grid)", "domain": False, "ticks": False, "labelPadding": 5}
+_CONFIG = {"aria": False, "background": None, "view": {"stroke": None}, "axis": _AXIS}
+_CONFIG |= {
     "text": {"fontSize": 11, "color": "currentColor"},
+    "line": {"strokeWidth": 2, "strokeCap": "round"},
 }
+_COLOUR = {"color": {"field": "colour", "scale": None}}
+# Vega's SVG without what the page does not need: it becomes half as large.
 _NEEDLESS = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>|<text[^>]*/>'
-    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns:xlink|version|stroke-miterlimit|opacity="1)="[^"]*"'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version|opacity="1)="[^"]*"'
 )
 _TAG = re.compile(r"<[^>]+>")
-_LONG = re.compile(r"(\d+\.\d)\d+")
+_DECIMALS = re.compile(r"(\d+\.\d)\d+")
 
 
 class Line(NamedTuple):
@@ -75,29 +77,23 @@ def svg(spec: Mapping[str, Any], title: str) -> Markup:
     except ImportError:
         return Markup('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
     text = _NEEDLESS.sub("", vl_convert.vegalite_to_svg({"width": WIDTH, "config": _CONFIG, **spec}))
+    text = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), text)
     head = Markup('<svg role="img" aria-label="{}" ').format(title)
-    shorter = _TAG.sub(lambda tag: _LONG.sub(r"\1", tag[0]), text)
-    return head + Markup(shorter.removeprefix("<svg "))
+    return head + Markup(text.removeprefix("<svg "))  # noqa: S704 - Vega escapes its texts
 
 
-def _layer(values: Iterable[Mapping[str, Any]], mark: Any, encoding: Mapping[str, Any]) -> dict[str, Any]:
-    return {"data": {"values": list(values)}, "mark": mark, "encoding": encoding}
+def _layer(values: Sequence[Mapping[str, Any]], mark: Any, **encoding: Any) -> list[dict[str, Any]]:
+    """Return a layer, or none if there are no values."""
+    return [{"data": {"values": values}, "mark": mark, "encoding": encoding}] if values else []
 
 
-def _upright(highest: float, unit: str, least: float | None = None) -> tuple[dict[str, Any], units.Scale]:
-    """Return the upright axis and the scale of its figures: from 0, or from ``least`` on a logarithmic one."""
-    chosen = units.scale(highest if least is None else 0, unit)
+def _upright(unit: str, chosen: units.Scale, **scale: Any) -> dict[str, Any]:
+    """Return the upright axis of figures that were divided by the scale's factor."""
     label = f"datum.value ? datum.label + '{chosen.suffix}' : datum.label"
     axis: dict[str, Any] = {"title": None, "labelExpr": label, "minExtent": 52, "tickCount": 4}
-    top = (highest or 1) / chosen.factor
-    scale: dict[str, Any] = {"domain": [0, top], "nice": True}
-    if least is not None:
-        scale = {"domain": [least / chosen.factor, top], "nice": True, "type": "log"}
+    if scale.get("type") == "log":
         axis["values"] = [10.0**power for power in range(-9, 15)]
-    return {"type": "quantitative", "axis": axis, "scale": scale}, chosen
-
-
-_COLOUR = {"color": {"field": "colour", "scale": None}}
+    return {"type": "quantitative", "axis": axis, "scale": {"nice": True, **scale}}
 
 
 # ---------------------------------------------------------------------------------------------- over time
@@ -130,39 +126,43 @@ def over_time(
         marks: spans of time to shade.
         strips: spans of time to show along the upper edge, with their colours.
     """
-    drawn = [(line, _filled(line, lines) if stacked else _with_holes(line.points, step)) for line in lines]
-    sums: dict[float, float] = {}
-    for number, (_line, points) in enumerate(drawn):
-        for time, value in points:
-            key = time if stacked else number * 1e12 + time
-            sums[key] = sums.get(key, 0) + (value or 0)
-    drawn_thresholds = [value for value, _colour in thresholds]
-    upright, chosen = _upright(highest or max([*sums.values(), *drawn_thresholds], default=1), unit)
+    tops = [max(value for _time, value in line.points) for line in lines]
+    top = highest or max(
+        [sum(tops) if stacked else max(tops, default=0), *(value for value, _ in thresholds)]
+    )
+    chosen = units.scale(top, unit)
+    domain = {"domain": [0, highest / chosen.factor]} if highest else {"domainMin": 0}
+    y = _upright(unit, chosen, **domain) | {"stack": "zero" if stacked else None}
     length = span[1] - span[0]
     form = "%H:%M:%S" if length < 300 else "%H:%M" if length <= 86400 else "%d.%m. %H:%M"
-    across = {"type": "temporal", "title": None, "scale": {"type": "utc", "domain": [1000 * one for one in span]}}
-    across["axis"] = {"format": form, "tickCount": 4, "grid": False, "labelOverlap": True}
+    axis = {"format": form, "tickCount": 4, "grid": False, "labelOverlap": True}
+    x = {"type": "temporal", "title": None, "axis": axis}
+    x["scale"] = {"type": "utc", "domain": [1000 * one for one in span]}
     layers = []
-    bands = [(start, end, "var(--mark)") for start, end in marks]
-    for found, place in ((bands, {}), (strips, {"y": {"value": -9}, "y2": {"value": -3}})):
-        # A span of no length is seen, too.
-        rows = [{"a": 1000 * a, "b": 1000 * max(b, a + length / WIDTH), "colour": colour} for a, b, colour in found]
-        places = {"x": {**across, "field": "a"}, "x2": {"field": "b"}, **place}
-        layers += [_layer(rows, "rect", {**places, **_COLOUR})] if rows else []
-    for value, colour in thresholds:
-        mark = {"type": "rule", "color": colour, "strokeDash": [2, 4]}
-        layers.append(_layer([{"v": value / chosen.factor}], mark, {"y": {**upright, "field": "v"}}))
+    shaded = [(start, end, "var(--mark)") for start, end in marks]
+    for found, place in ((shaded, {}), (strips, {"y": {"value": -9}, "y2": {"value": -3}})):
+        # At least a pixel wide.
+        rows = [
+            {"a": 1000 * a, "b": 1000 * max(b, a + length / WIDTH), "colour": look} for a, b, look in found
+        ]
+        layers += _layer(rows, {"type": "rect"}, x={**x, "field": "a"}, x2={"field": "b"}, **place, **_COLOUR)
+    rows = [{"v": value / chosen.factor, "colour": look} for value, look in thresholds]
+    layers += _layer(
+        rows, {"type": "rule", "strokeDash": [2, 4]}, y={**y, "field": "v", "stack": None}, **_COLOUR
+    )
     rows = [
-        {"t": 1000 * time, "v": None if value is None else value / chosen.factor, "n": number}
+        {"t": 1000 * time, "v": None if value is None else value / chosen.factor, "line": number}
         | {"colour": line.colour, "dash": [8, 5] if line.dashed else [1, 0]}
-        for number, (line, points) in enumerate(drawn)
-        for time, value in points
+        for number, line in enumerate(lines)
+        for time, value in (line.points if stacked else _with_holes(line.points, step))
     ]
-    places = {"x": {**across, "field": "t"}, "y": {**upright, "field": "v", "stack": "zero" if stacked else None}}
-    line_mark = {"type": "line", "strokeWidth": 2, "strokeCap": "round", "strokeJoin": "round"}
-    mark = {"type": "area", "fillOpacity": 0.3, "line": line_mark} if stacked else line_mark
-    dash = {} if stacked else {"strokeDash": {"field": "dash", "scale": None}}
-    layers.append(_layer(rows, mark, {**places, **_COLOUR, **dash, "detail": {"field": "n"}}))
+    mark: dict[str, Any] = {"type": "line"}
+    dash = {"strokeDash": {"field": "dash", "scale": None}}
+    if stacked:
+        mark, dash = {"type": "area", "fillOpacity": 0.3, "line": mark}, {}
+        y |= {"impute": {"value": 0}}
+    where = {"x": {**x, "field": "t"}, "y": {**y, "field": "v"}, "detail": {"field": "line"}}
+    layers += _layer(rows, mark, **where, **_COLOUR, **dash)
     return svg({"height": HEIGHT, "layer": layers}, title)
 
 
@@ -172,12 +172,6 @@ def _with_holes(points: Sequence[tuple[float, float]], step: float) -> list[tupl
         found += [((before + point[0]) / 2, None)] if point[0] - before > 1.5 * step else []
         found.append(point)
     return found
-
-
-def _filled(line: Line, lines: Iterable[Line]) -> list[tuple[float, float | None]]:
-    """Return a line with 0 wherever only others have a value, so that it can be stacked."""
-    values = dict(line.points)
-    return [(time, values.get(time, 0.0)) for time in sorted({time for one in lines for time, _v in one.points})]
 
 
 # ------------------------------------------------------------------------------------------ over a number
@@ -206,43 +200,59 @@ def over_number(
     """
     places = sorted({point.x for curve in curves for point in curve.points})
     figures = [value for value in [*figures_of(curves), *also] if value > 0]
-    lowest, highest = min(figures, default=0), max(figures, default=0)
-    logarithmic = bool(lowest) and not from_0 and highest / lowest >= _DECADE
-    upright, chosen = _upright(highest, unit, lowest if logarithmic else None)
-    scale = {"type": "log" if places[-1] / places[0] >= _DECADE else "linear", "domain": [places[0], places[-1]]}
-    level = {"type": "quantitative", "title": over, "scale": {**scale, "nice": False, "padding": 12, "zero": False}}
-    level["axis"] = {"values": places, "labelOverlap": "greedy", "labelSeparation": 8, "grid": False, "format": ",d"}
-    x = {**level, "field": "x"}
+    lowest, highest = min(figures, default=1), max(figures, default=1)
+    logarithmic = not from_0 and highest / lowest >= _DECADE
+    # A logarithmic axis has too many magnitudes for one of them to suit.
+    factor, _suffix = chosen = units.scale(0 if logarithmic else highest, unit)
+    y = _upright(unit, chosen, domain=[(lowest if logarithmic else 0) / factor, highest / factor])
+    y = _upright(unit, chosen, type="log", **y["scale"]) if logarithmic else y
+    kind = "log" if places[-1] / places[0] >= _DECADE else "linear"
+    x: dict[str, Any] = {"field": "x", "type": "quantitative", "title": over}
+    x["scale"] = {
+        "type": kind,
+        "domain": [places[0], places[-1]],
+        "nice": False,
+        "padding": 12,
+        "zero": False,
+    }
+    x["axis"] = {
+        "values": places,
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
+        "grid": False,
+        "format": ",d",
+    }
     layers = []
     if reference and places[0] <= reference[0] <= places[-1]:
-        near_end = reference[0] > places[len(places) // 2]
-        side = {"align": "right", "dx": -4} if near_end else {"align": "left", "dx": 4}
-        row = [{"x": reference[0], "name": reference[1]}]
-        layers.append(_layer(row, {"type": "rule", "color": "currentColor", "strokeDash": [2, 4]}, {"x": x}))
-        text = {"x": x, "y": {"value": -6}, "text": {"field": "name"}}
-        layers.append(_layer(row, {"type": "text", **side}, text))
+        side = (
+            {"align": "right", "dx": -4}
+            if reference[0] > places[len(places) // 2]
+            else {"align": "left", "dx": 4}
+        )
+        row = [{"x": reference[0]}]
+        layers += _layer(row, {"type": "rule", "color": "currentColor", "strokeDash": [2, 4]}, x=x)
+        layers += _layer(row, {"type": "text", "text": reference[1], **side}, x=x, y={"value": -6})
     for number, curve in enumerate(curves):
         look = {"color": COLOURS[curve.look % 8]}
-        rows: list[dict[str, Any]] = [
-            {"x": point.x} | {name: _divided(getattr(point, name), chosen.factor) for name in ("y", "low", "high")}
+        rows = [
+            {"x": point.x, "y": point.y / factor}
+            | {"low": (point.low or point.y) / factor, "high": (point.high or point.y) / factor}
             for point in curve.points
+            if point.y is not None
         ]
-        line = {"type": "line", "strokeWidth": 2, "strokeDash": _DASHES[curve.look % 4], **look}
-        layers.append(_layer(rows, line, {"x": x, "y": {**upright, "field": "y"}}))
-        ranges = [row for row in rows if None not in (row["low"], row["high"])]
-        between = {"x": x, "y": {**upright, "field": "low"}, "y2": {"field": "high"}}
-        layers.append(_layer(ranges, {"type": "rule", "strokeWidth": 1.5, **look}, between))
-        there = [row for row in rows if row["y"] is not None]
-        shape = {"type": "point", "filled": True, "size": 55, "opacity": 1, "shape": _SHAPES[curve.look % 6], **look}
-        layers.append(_layer(there, shape, {"x": x, "y": {**upright, "field": "y"}}))
-        failed = [row for row in rows if row["y"] is None]
+        failed = [{"x": point.x} for point in curve.points if point.y is None]
+        middle, low = ({**y, "field": name} for name in ("y", "low"))
+        # A failed run between two others leaves a hole.
+        holes = sorted([*rows, *({**one, "y": None} for one in failed)], key=lambda row: row["x"])
+        layers += _layer(
+            holes, {"type": "line", "strokeDash": _DASHES[curve.look % 4], **look}, x=x, y=middle
+        )
+        layers += _layer(rows, {"type": "rule", "strokeWidth": 1.5, **look}, x=x, y=low, y2={"field": "high"})
+        shape = {"type": "point", "filled": True, "size": 55, "opacity": 1, "shape": _SHAPES[curve.look % 6]}
+        layers += _layer(rows, {**shape, **look}, x=x, y=middle)
         cross = {"type": "text", "text": "✕", "fontWeight": "bold", **look}
-        layers.append(_layer(failed, cross, {"x": x, "y": {"value": 20 + 14 * number}}))
-    return svg({"height": HEIGHT, "layer": [one for one in layers if one["data"]["values"]]}, title)
-
-
-def _divided(value: float | None, factor: float) -> float | None:
-    return None if value is None else value / factor
+        layers += _layer(failed, cross, x=x, y={"value": 20 + 14 * number})
+    return svg({"height": HEIGHT, "layer": layers}, title)
 
 
 def figures_of(curves: Iterable[Curve]) -> list[float]:
@@ -255,33 +265,35 @@ def figures_of(curves: Iterable[Curve]) -> list[float]:
 
 
 def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> Markup:
-    """Return horizontal bars, one for the single point of each curve, with a scale of its own for each case."""
+    """Return a bar for the single point of each curve; each case has its own scale."""
     rows = []
     for case, curves in cases.items():
         top = max(figures_of(curves), default=0) or 1
         for curve in curves:
-            [point] = curve.points
-            shares = {name: _divided(getattr(point, name), top) for name in ("y", "low", "high")}
-            end = max(shares["y"] or 0, shares["high"] or 0)
-            rows.append({"case": case, "name": curve.name, "colour": COLOURS[curve.look % 8], **shares}
-                        | {"end": end, "text": shown(point, unit)})
-    y = {"field": "name", "type": "nominal", "title": None, "sort": None}
-    y["axis"] = {"grid": False, "labelLimit": 130, "minExtent": 7 * max(len(row["name"]) for row in rows)}
-    # The rest of the width is for the figures.
+            _x, *figures, _note = curve.points[0]
+            y, low, high = (None if one is None else one / top for one in figures)
+            rows.append(
+                {"case": case, "name": curve.name, "colour": COLOURS[curve.look % 8], "y": y, "low": low}
+                | {"high": high, "end": max(y or 0, high or 0), "text": shown(curve.points[0], unit)}
+            )
+    extent = 7 * max(len(row["name"]) for row in rows)
+    axis = {"title": None, "grid": False, "minExtent": extent}
+    y_axis = {"y": {"field": "name", "type": "nominal", "sort": None, "axis": axis}}
+    # The figures stand in the right half.
     x = {"type": "quantitative", "axis": None, "scale": {"domain": [0, 1.9], "nice": False}}
+    ends = {"x": {**x, "field": "low"}, "x2": {"field": "high"}}
+    rule = {"type": "rule", "color": "currentColor", "strokeWidth": 1.5}
+    text = {"x": {**x, "field": "end"}, "text": {"field": "text"}}
     layers = [
-        {"mark": {"type": "bar", "height": 12}, "encoding": {"x": {**x, "field": "y"}, "y": y, **_COLOUR}},
-        {"mark": {"type": "rule", "color": "currentColor", "strokeWidth": 1.5}}
-        | {"encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y}},
-        {"mark": {"type": "text", "align": "left", "dx": 5, "limit": 170}}
-        | {"encoding": {"x": {**x, "field": "end"}, "y": y, "text": {"field": "text"}}},
+        {"mark": {"type": "bar", "height": 12}, "encoding": {"x": {**x, "field": "y"}, **y_axis, **_COLOUR}},
+        {"mark": rule, "encoding": {**ends, **y_axis}},
+        {"mark": {"type": "text", "align": "left", "dx": 5, "limit": 170}, "encoding": {**text, **y_axis}},
     ]
-    header = {"title": None, "labelOrient": "top", "labelAnchor": "start", "labelColor": "currentColor"}
-    header |= {"labelFontSize": 11, "labelLimit": WIDTH, "labelPadding": 2}
-    spec = {"height": {"step": 18}, "width": 290, "layer": layers}
-    facet = {"row": {"field": "case", "type": "nominal", "sort": None, "header": header}}
-    whole = {"facet": facet, "spec": spec, "spacing": 8, "resolve": {"scale": {"y": "independent"}}}
-    return svg({"data": {"values": rows}, "width": None, **whole}, title)
+    header = {"title": None, "labelOrient": "top", "labelAnchor": "start", "labelLimit": WIDTH, **_TEXT}
+    row = {"row": {"field": "case", "type": "nominal", "sort": None, "header": {**header, "labelPadding": 2}}}
+    inner = {"height": {"step": 18}, "width": WIDTH - extent, "layer": layers}
+    spec = {"facet": row, "spec": inner, "spacing": 8, "resolve": {"scale": {"y": "independent"}}}
+    return svg({"width": None, "data": {"values": rows}, **spec}, title)
 
 
 def shown(point: Point, unit: str) -> str:

@@ -33,11 +33,19 @@ def answer(document: Row) -> list[str]:
     pooled = next((path for path in paths if path != DIRECT), None)
     if pooled is None or DIRECT not in paths:
         only = " and ".join(map(words.path_name, paths))
-        return [f"Only one side was measured ({only}). Run a plan with the paths direct and pooled to compare them."]
-    pairs = [(row, one) for row in rows for one in row["comparisons"] if (one["path"], one["against"]) == (pooled, DIRECT)]
+        return [f"Only one side was measured ({only}). Run a plan with the paths direct and pooled."]
+    pairs = [
+        (row, one)
+        for row in rows
+        for one in row["comparisons"]
+        if (one["path"], one["against"]) == (pooled, DIRECT)
+    ]
     begin = "The benchmark was interrupted. So far: " if document.get("complete") is False else ""
     who = {"pooled": "PgBouncer"}.get(pooled, f"PgBouncer ({words.path_name(pooled)})")
-    return [f"{begin}{_gain(who, pairs, rows, pooled)}{_rescue(document, pooled)}", _cost(pairs, rows, pooled)]
+    return [
+        f"{begin}{_gain(who, pairs, rows, pooled)}{_rescue(document, pooled)}",
+        _cost(pairs, rows, pooled),
+    ]
 
 
 def _rated(pairs: Sequence[_Pair], verdict: str) -> list[_Pair]:
@@ -45,7 +53,10 @@ def _rated(pairs: Sequence[_Pair], verdict: str) -> list[_Pair]:
 
 
 def _compared(pairs: Sequence[_Pair]) -> str:
-    count = sum(one["verdict"] in (statistics.FASTER, statistics.SLOWER, statistics.NO_DIFFERENCE) for _row, one in pairs)
+    count = sum(
+        one["verdict"] in (statistics.FASTER, statistics.SLOWER, statistics.NO_DIFFERENCE)
+        for _row, one in pairs
+    )
     return counted(count, "comparison")
 
 
@@ -95,7 +106,9 @@ def _cost(pairs: Sequence[_Pair], rows: Sequence[Row], pooled: str) -> str:
         ratios = [one["ratio"] for _row, one in few]
         ends = dict.fromkeys((words.ratio(min(ratios)), words.ratio(max(ratios))))
         verb = "has" if len(few) == 1 else "have"
-        said.append(f"{counted(len(few), 'case')} {verb} too few repeats for a verdict (seen: {' to '.join(ends)}).")
+        said.append(
+            f"{counted(len(few), 'case')} {verb} too few repeats for a verdict (seen: {' to '.join(ends)})."
+        )
     if broken := [row for row in rows if _broken(row, pooled)]:
         first = min(broken, key=lambda row: row["clients"])
         said.append(f"It failed in {counted(len(broken), 'case')} (first: {plans.label(first)}).")
@@ -104,31 +117,35 @@ def _cost(pairs: Sequence[_Pair], rows: Sequence[Row], pooled: str) -> str:
 
 def caveats(document: Row) -> list[str]:
     """Return what was wrong while the benchmark ran."""
-    system, runs = document["system"], document["runs"]
-    found = []
-    if document.get("complete") is False:
-        found.append(f"The benchmark was interrupted after {counted(len(runs), 'run')}.")
-    if saturated := [run["generator"] for run in runs if run.get("generator") and run["generator"]["saturated"]]:
-        share = words.percent(max(one["cpu"] for one in saturated))
-        found.append(
-            f"pgbench was at its limit in {len(saturated)} of {counted(len(runs), 'run')} (it used up to {share} of "
-            "its processors): the servers can do more."
-        )
-    background = system.get("background") or {}
-    for name, host in (("database_cpu", "The database host"), ("load_cpu", "The load generator")):
-        if (background.get(name) or 0) > BUSY:
-            found.append(f"{host} was {words.percent(background[name])} busy before the first run.")
-    repeats = document["plan"].get("repeats")
-    if repeats is not None and repeats < statistics.ENOUGH:
-        found.append(f"Each case ran {'once' if repeats == 1 else 'twice'}: a verdict needs {statistics.ENOUGH} repeats.")
-    if errors := sum(bool(run.get("error")) for run in runs):
-        found.append(f"{errors:,} of {counted(len(runs), 'run')} failed; see the tables for the error.")
-    if lost := sum(run.get("failed") or 0 for run in runs):
-        found.append(f"{counted(lost, 'transaction')} failed.")
-    if system.get("load_across_network") is False:
-        found.append("The load came from the database host itself: the figures contain no network.")
-    if system.get("same_machine"):
-        found.append("Load and database shared one machine: trust the ratios, not the figures.")
-    if system.get("dirty"):
-        found.append("The checkout had uncommitted changes.")
-    return found
+    system, runs = document["system"], document.get("runs") or []
+    count = counted(len(runs), "run")
+    saturated = [run["generator"] for run in runs if run.get("generator") and run["generator"]["saturated"]]
+    share = words.percent(max((one["cpu"] for one in saturated), default=None))
+    busy = {name: (system.get("background") or {}).get(name) or 0 for name in ("database_cpu", "load_cpu")}
+    repeats = document["plan"].get("repeats") or statistics.ENOUGH
+    errors = sum(bool(run.get("error")) for run in runs)
+    lost = sum(run.get("failed") or 0 for run in runs)
+    known = {
+        f"The benchmark was interrupted after {count}.": document.get("complete") is False,
+        f"pgbench was at its limit in {len(saturated)} of {count} (it used up to {share} of its processors): "
+        "the servers can do more.": saturated,
+        f"The database host was {words.percent(busy['database_cpu'])} busy before the first run.": (
+            busy["database_cpu"] > BUSY
+        ),
+        f"The load generator was {words.percent(busy['load_cpu'])} busy before the first run.": (
+            busy["load_cpu"] > BUSY
+        ),
+        f"Each case ran {counted(repeats, 'time')}: a verdict needs {statistics.ENOUGH} repeats.": (
+            repeats < statistics.ENOUGH
+        ),
+        f"{errors:,} of {count} failed; see the tables for the error.": errors,
+        f"{counted(lost, 'transaction')} failed.": lost,
+        "The load came from the database host itself: the figures contain no network.": (
+            system.get("load_across_network") is False
+        ),
+        "Load and database shared one machine: trust the ratios, not the figures.": system.get(
+            "same_machine"
+        ),
+        "The checkout had uncommitted changes.": system.get("dirty"),
+    }
+    return [text for text, applies in known.items() if applies]

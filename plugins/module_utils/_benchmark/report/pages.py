@@ -14,7 +14,12 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.answer import caveats
 from ansible_collections.pooled.postgres.plugins.module_utils._report import plots, render
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import chart, figure
-from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import Panel, Query, Series, Window
+from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
+    Panel,
+    Query,
+    Series,
+    Window,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._report.plots import Curve, Point
 from ansible_collections.pooled.postgres.plugins.module_utils._report.render import Block, Item, Section
 from markupsafe import Markup
@@ -56,12 +61,13 @@ _Page = tuple[str, str, Sequence[str], Sequence[Item], Sequence[Section]]
 
 
 def _page(document: Row, boards_html: str = "", charts: bool = False) -> _Page:
+    boards = [{"kind": "html", "html": Markup(boards_html)}] if boards_html else []  # noqa: S704 - see html()
     sections = [
         Section("Throughput", "Throughput and latency", _results(document) if charts else []),
         Section("Connections", "What a connection costs", _connections(document)),
         Section("Beyond max_connections", "Beyond max_connections", _beyond(document)),
         Section("Inside", "Inside PgBouncer and PostgreSQL", _inside(document) if charts else []),
-        Section("Prometheus", "Prometheus", [{"kind": "html", "html": Markup(boards_html)}] if boards_html else []),
+        Section("Prometheus", "Prometheus", boards),
         Section("Figures", "All figures", _tables(document)),
         Section("System", "System", _system(document)),
         Section("Repeat", "Repeat the benchmark", _repeat(document)),
@@ -92,7 +98,11 @@ def _comparison(comparison: Row, charts: bool = False) -> _Page:
 def _curves(rows: Sequence[Row], looks: Mapping[str, int], point: Callable[[Row, Row], Point]) -> list[Curve]:
     paths = words.ordered(path for row in rows for path in row["paths"])
     return [
-        Curve(words.path_name(path), looks[path], [point(row, row["paths"][path]) for row in rows if path in row["paths"]])
+        Curve(
+            words.path_name(path),
+            looks[path],
+            [point(row, row["paths"][path]) for row in rows if path in row["paths"]],
+        )
         for path in paths
     ]
 
@@ -118,12 +128,17 @@ def _results(document: Row) -> list[Block]:
             blocks.append(render.figures(_of_group(rows, looks, most), name))
         else:
             singles += rows
-    return blocks + ([render.figures(_of_single(singles, looks), "Single cases" if blocks else "")] if singles else [])
+    return blocks + (
+        [render.figures(_of_single(singles, looks), "Single cases" if blocks else "")] if singles else []
+    )
 
 
 def _of_group(rows: Sequence[Row], looks: Mapping[str, int], most: float | None) -> list[Block]:
     """Return throughput and latencies over the clients."""
-    how: dict[str, Any] = {"over": "clients", "reference": (most, f"max_connections {most}") if most else None}
+    how: dict[str, Any] = {
+        "over": "clients",
+        "reference": (most, f"max_connections {most}") if most else None,
+    }
     curves = _curves(rows, looks, _tps)
     failed = any(point.y is None for curve in curves for point in curve.points)
     about = f"{_RANGE} A cross is a failed run." if failed else _RANGE
@@ -156,7 +171,9 @@ def _of_single(rows: Sequence[Row], looks: Mapping[str, int]) -> list[Block]:
     ):
         cases = {plans.label(row): _curves([row], looks, point) for row in rows}
         if any(plots.figures_of(curves) for curves in cases.values()):
-            found.append(figure(title, plots.bars(title, cases, unit), f"Each case has its own scale. {about}".strip()))
+            found.append(
+                figure(title, plots.bars(title, cases, unit), f"Each case has its own scale. {about}".strip())
+            )
     return found
 
 
@@ -175,7 +192,12 @@ def _inside(document: Row) -> list[Block]:
     ]
     found = []
     for title, about, *columns in (
-        ("Clients of PgBouncer", "Waiting clients have no server connection yet.", ("active", 1), ("waiting", 2)),
+        (
+            "Clients of PgBouncer",
+            "Waiting clients have no server connection yet.",
+            ("active", 1),
+            ("waiting", 2),
+        ),
         ("Server connections", "From PgBouncer to PostgreSQL.", ("active", 3), ("idle", 4)),
         ("Processor, in cores", "", ("PgBouncer", 5), ("PostgreSQL", 6)),
     ):
@@ -190,7 +212,10 @@ def _inside(document: Row) -> list[Block]:
             found.append(chart(panel, answers, window, colours=_LINES, strips=strips))
     used = {run["path"] for run in document["runs"]}
     key = [("▬", colours[path], words.path_name(path)) for path in words.ordered(used)]
-    return [render.figures([{**one, "key": key} for one in found]), render.text("Strip: the path under load.")]
+    return [
+        render.figures([{**one, "key": key} for one in found]),
+        render.text("Strip: the path under load."),
+    ]
 
 
 def _compared(rows: Sequence[Row]) -> list[Block]:
@@ -228,7 +253,7 @@ def _beyond(document: Row) -> list[Block]:
     found = tables.beyond(document)
     if not found.rows:
         return [render.text(f"No run had more clients than max_connections ({words.text(most)}).")]
-    said = f"PostgreSQL accepts {most:,} connections (max_connections). PgBouncer queues clients until one is free."
+    said = f"PostgreSQL accepts {most:,} connections (max_connections); PgBouncer queues the clients."
     return [render.text(said), render.table(found)]
 
 
@@ -251,6 +276,8 @@ def _system(document: Row) -> list[Block]:
 def _repeat(document: Row) -> list[Block]:
     dirty = " The checkout had uncommitted changes." if document["system"].get("dirty") else ""
     plan = words.own_plan(document)
-    blocks = [render.text(f"Run this in a checkout. The output of pgbench is in raw/ beside the result.{dirty}")]
+    blocks = [
+        render.text(f"Run this in a checkout. The output of pgbench is in raw/ beside the result.{dirty}")
+    ]
     blocks.append(render.code("\n".join(words.command(document)), "sh"))
     return blocks + ([render.text("The plan, plan.json:"), render.code(plan, "json")] if plan else [])

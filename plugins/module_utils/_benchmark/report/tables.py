@@ -10,7 +10,11 @@ from statistics import fmean
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import words
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.words import PERCENTILES, plain, text
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.words import (
+    PERCENTILES,
+    plain,
+    text,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._report.render import Table
 
 Row = Mapping[str, Any]
@@ -27,9 +31,19 @@ _SYSTEM = {
     "load_processors": "Processors of the load generator",
     "dirty": "Uncommitted changes",
 }
-_PLAN = {"name": "Plan", "seconds": "Seconds of a run", "repeats": "Repeats", "warmup_seconds": "Warm-up seconds"}
+_PLAN = {
+    "name": "Plan",
+    "seconds": "Seconds of a run",
+    "repeats": "Repeats",
+    "warmup_seconds": "Warm-up seconds",
+}
 _BUSY = {"database_cpu": "Database host", "load_cpu": "Load generator"}
-_WORDS = {"faster": "B is faster", "slower": "B is slower", "only in a": "only in A", "only in b": "only in B"}
+_WORDS = {
+    "faster": "B is faster",
+    "slower": "B is slower",
+    "only in a": "only in A",
+    "only in b": "only in B",
+}
 _NOT_FIGURES = {"path", "verdict", "error", "raw output", "load", "outcome"}
 _FROM_RUN = ("repeat", "jobs", "seconds", "transactions", "tps")
 _LATENCIES = ("avg", "min", *PERCENTILES, "max")
@@ -52,12 +66,11 @@ def results(rows: Iterable[Row]) -> Table:
             one = row["paths"][path]
             against = [each for each in row["comparisons"] if each["path"] == path]
             ratios = [words.ratio(each["ratio"]) for each in against if each["ratio"] is not None]
-            found.append(
-                [plain(row["clients"]), words.path_name(path), plain(one["tps"]["median"]), words.spread(one["tps"])]
-                + [str(one["tps"]["n"]), *(plain(one["latency_ms"].get(name)) for name in PERCENTILES)]
-                + [plain(one.get("failed")), "; ".join(ratios) or "-"]
-                + ["; ".join(each["verdict"] for each in against) or "-", text(one["error"])]
-            )
+            cells = [plain(row["clients"]), words.path_name(path), plain(one["tps"]["median"])]
+            cells += [words.spread(one["tps"]), str(one["tps"]["n"])]
+            cells += [plain(one["latency_ms"].get(name)) for name in PERCENTILES]
+            cells += [plain(one.get("failed")), "; ".join(ratios) or "-"]
+            found.append([*cells, "; ".join(each["verdict"] for each in against) or "-", text(one["error"])])
     heads = ["clients", "path", "tps", "range", "repeats", *(f"{name} ms" for name in PERCENTILES)]
     return _table([*heads, "failed", "ratio", "verdict", "error"], found)
 
@@ -92,7 +105,14 @@ def inside(found: Iterable[Row]) -> Table:
             + [plain(seen.get("pgbouncer_memory_kb"))]
         )
     heads = ["clients", "path", "repeat", "start (UTC)", "pgbench CPU", "waiting, mean", "waiting, max"]
-    heads += ["servers, mean", "servers, max", "wait ms", "PgBouncer cores", "PostgreSQL cores", "PgBouncer kB"]
+    heads += [
+        "servers, mean",
+        "servers, max",
+        "wait ms",
+        "PgBouncer cores",
+        "PostgreSQL cores",
+        "PgBouncer kB",
+    ]
     return _table(heads, rows)
 
 
@@ -109,12 +129,12 @@ def beyond(document: Row) -> Table:
                 if run["inside"] and (words.group(run), run["clients"], run["path"]) == key
             ]
             waiting = [each["clients_waiting"] for each in seen]
-            rows.append(
-                [key[0], plain(key[1]), words.path_name(path), plain(one["tps"]["median"])]
-                + [plain(one["latency_ms"].get("p95")), _over(fmean, (each["mean"] for each in waiting))]
-                + [_over(max, (each["max"] for each in waiting)), _over(fmean, (each["wait_ms"] for each in seen))]
-                + [plain(one.get("failed")), text(one["error"] or ("served" if one["tps"]["n"] else None))]
-            )
+            cells = [key[0], plain(key[1]), words.path_name(path), plain(one["tps"]["median"])]
+            cells += [plain(one["latency_ms"].get("p95")), _over(fmean, (each["mean"] for each in waiting))]
+            cells.append(_over(max, (each["max"] for each in waiting)))
+            cells.append(_over(fmean, (each["wait_ms"] for each in seen)))
+            outcome = one["error"] or ("served" if one["tps"]["n"] else None)
+            rows.append([*cells, plain(one.get("failed")), text(outcome)])
     heads = ["load", "clients", "path", "tps", "p95 ms", "waiting, mean", "waiting, max", "wait ms", "failed"]
     return _table([*heads, "outcome"], rows)
 
@@ -128,7 +148,10 @@ def connections(document: Row) -> list[tuple[str, str]]:
     """Return what a connection costs, each figure with its name."""
     found = document["connections"]
     times = found["connect_ms"]
-    rows = [(f"A connection, {words.path_name(path)}", f"{plain(times[path])} ms") for path in words.ordered(times)]
+    rows = [
+        (f"A connection, {words.path_name(path)}", f"{plain(times[path])} ms")
+        for path in words.ordered(times)
+    ]
     memory, most = found["memory_kb_per_client"], found["most_clients"]
     rows += [] if memory is None else [("PgBouncer memory for each client", f"{plain(memory)} kB")]
     return rows + ([] if most is None else [("Most clients in a run", plain(most))])
@@ -138,12 +161,18 @@ def system(document: Row) -> Table:
     """Return versions, hardware and the plan."""
     found, plan = document["system"], document["plan"]
     rows = [
-        (_SYSTEM.get(name, name.replace("_", " ").capitalize()), words.moment(value) if name == "time" else text(value))
+        (
+            _SYSTEM.get(name, name.replace("_", " ").capitalize()),
+            words.moment(value) if name == "time" else text(value),
+        )
         for name, value in found.items()
         if name not in ("settings", "background")
     ]
     busy = found.get("background") or {}
-    rows += [(f"{called} busy before the first run", words.percent(busy.get(name))) for name, called in _BUSY.items()]
+    rows += [
+        (f"{called} busy before the first run", words.percent(busy.get(name)))
+        for name, called in _BUSY.items()
+    ]
     rows += [(called, text(plan.get(name))) for name, called in _PLAN.items()]
     return Table(("", "value"), [*rows, ("Paths", text(plan.get("paths")))], last_is_text=True)
 
@@ -153,7 +182,9 @@ def settings(document: Row) -> dict[str, Table]:
     called = {"postgresql": "PostgreSQL", "pgbouncer": "PgBouncer"}
     return {
         called.get(name, name): Table(
-            ("setting", "value"), [(key, text(value)) for key, value in sorted(one.items())], last_is_text=True
+            ("setting", "value"),
+            [(key, text(value)) for key, value in sorted(one.items())],
+            last_is_text=True,
         )
         for name, one in (document["system"].get("settings") or {}).items()
         if one

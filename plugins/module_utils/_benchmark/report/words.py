@@ -82,8 +82,13 @@ def path_name(path: str) -> str:
 
 def looks(document: Mapping[str, Any]) -> dict[str, int]:
     """Return the number of each path's look, the same in all charts."""
-    found = {run["path"] for run in document["runs"]} | {path for row in document["summary"] for path in row["paths"]}
-    return {path: number for number, path in enumerate([*PATHS, *(one for one in ordered(found) if one not in PATHS)])}
+    found = {run["path"] for run in document["runs"]} | {
+        path for row in document["summary"] for path in row["paths"]
+    }
+    return {
+        path: number
+        for number, path in enumerate([*PATHS, *(one for one in ordered(found) if one not in PATHS)])
+    }
 
 
 def group(row: Mapping[str, Any]) -> str:
@@ -115,7 +120,11 @@ def title(document: Mapping[str, Any]) -> str:
 def about(document: Mapping[str, Any]) -> str:
     """Return when and how the benchmark ran, in a line."""
     system = document["system"]
-    parts = [moment(system.get("time")), f"plan {document['plan']['name']}", counted(len(document["runs"]), "run")]
+    parts = [
+        moment(system.get("time")),
+        f"plan {document['plan']['name']}",
+        counted(len(document["runs"]), "run"),
+    ]
     parts += [f"load from {text(system['load_from'])}"] if system.get("load_from") else []
     parts += [f"{called} {system[key]}" for key, called in _PROGRAMS.items() if system.get(key)]
     return ", ".join(part for part in parts if part != "-")
@@ -136,11 +145,11 @@ def command(document: Mapping[str, Any]) -> list[str]:
     """Return the commands that repeat the benchmark; a custom plan is in ``plan.json``."""
     system, plan = document["system"], document["plan"]
     own = plan["name"] == plans.CUSTOM
-    bench = ["python", "runner.py", "bench", "--target", shlex.quote(str(system["target"]))]
-    bench += ["--plan", "plan.json" if own else shlex.quote(plan["name"])]
+    bench = ["python", "runner.py", "bench", "--target", shlex.quote(text(system["target"]))]
+    bench += ["--plan", "plan.json" if own else shlex.quote(text(plan["name"]))]
     if not own and plan["paths"] != ["direct", "pooled"]:
-        bench += ["-e", shlex.quote(json.dumps({"benchmark_paths": plan["paths"]}))]
-    lines = [f"git checkout {shlex.quote(system['commit'])}"] if system.get("commit") else []
+        bench += ["-e", shlex.quote(json.dumps({"benchmark_paths": [text(path) for path in plan["paths"]]}))]
+    lines = [f"git checkout {shlex.quote(text(system['commit']))}"] if system.get("commit") else []
     return [*lines, " ".join(bench)]
 
 
@@ -149,4 +158,6 @@ def own_plan(document: Mapping[str, Any]) -> str | None:
     plan = document["plan"]
     if plan["name"] != plans.CUSTOM:
         return None
-    return json.dumps({key: value for key, value in plan.items() if key != "name" and value is not None}, indent=2)
+    return json.dumps(
+        {key: value for key, value in plan.items() if key != "name" and value is not None}, indent=2
+    )

@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api, compare, statistics
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import ResultError
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.markdown import (
-    render_comparison_markdown,
-)
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import (
-    render_comparison_html,
-)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import pages
 
 
 def document(tps: dict[tuple[str, int], list[float]], **system: Any) -> dict[str, Any]:
@@ -76,8 +71,8 @@ def test_what_was_not_as_it_should_be_is_said_of_the_side_that_it_was() -> None:
     said = "b: 98 % of the processors of the database host were busy before the first run."
     assert found["caveats"] == [said]
     assert said in compare.table(found)
-    assert said in render_comparison_html(found)
-    assert said in render_comparison_markdown(found).replace("\\", "")
+    assert said in pages.comparison_html(found)
+    assert said in pages.comparison_markdown(found).replace("\\", "")
 
 
 def test_what_was_different_before_is_said() -> None:
