@@ -163,7 +163,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return result | ({"warnings": warnings} if warnings else {})
 
 
-def _workload(endpoints: Mapping[str, Any], item: Mapping[str, Any], clients: int, jobs: int) -> dict[str, Any]:
+def _workload(
+    endpoints: Mapping[str, Any], item: Mapping[str, Any], clients: int, jobs: int
+) -> dict[str, Any]:
     """Return the options of the module pgbench for a run."""
     options = {
         **endpoints[item["path"]],

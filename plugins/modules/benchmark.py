@@ -67,7 +67,7 @@ options:
     description: For O(action=begin) the C(time), C(target) and C(auth_type).
     type: dict
   hosts:
-    description: For O(action=begin) by host, the result of M(pooled.postgres.pgbench) with its C(action=check).
+    description: For O(action=begin), by host the result of C(action=check) of M(pooled.postgres.pgbench).
     type: dict
   settings:
     description: For O(action=begin) the settings of PostgreSQL, each with C(name) and C(value).

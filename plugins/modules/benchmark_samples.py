@@ -68,8 +68,8 @@ RETURN = r"""
 rows:
   description:
     - A list for each sample - seconds since 1970; active clients, waiting clients, active servers, idle
-      servers; total microseconds that clients waited, total transactions; total processor seconds of PgBouncer
-      and of PostgreSQL; kilobytes of PgBouncer's memory. An unknown value is null.
+      servers; total microseconds that clients waited, total transactions; total processor seconds of
+      PgBouncer and of PostgreSQL; kilobytes of PgBouncer's memory. An unknown value is null.
   returned: when O(state=stopped)
   type: list
   elements: list

@@ -19,8 +19,8 @@ description:
 options:
   action:
     description:
-      - V(initialise) creates and fills the four tables if a table or a primary key is missing, or if they have
-        another O(scale). It drops existing tables first.
+      - V(initialise) creates and fills the four tables if a table or a primary key is missing, or if they
+        have another O(scale). It drops existing tables first.
       - V(run) runs a benchmark.
       - V(check) fails if the host lacks pgbench, file descriptors for the O(clients), or space for
         O(log_bytes). It does not log in.
@@ -366,7 +366,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import api, model
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import InterruptedRunError, PgbenchError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InterruptedRunError,
+    PgbenchError,
+)
 
 WORKLOAD_OPTIONS = (
     "clients",

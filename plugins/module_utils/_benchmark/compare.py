@@ -73,7 +73,9 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "differences": _differences(a, b),
         "rows": rows,
         "answer": _answer(rows),
-        "caveats": [f"{side.upper()}: {one}" for side, document in (("a", a), ("b", b)) for one in caveats(document)],
+        "caveats": [
+            f"{side.upper()}: {one}" for side, document in (("a", a), ("b", b)) for one in caveats(document)
+        ],
     }
 
 

@@ -43,8 +43,8 @@ _QUICK: Plan = {
         {"script": "select-only", "clients": "beyond", "repeats": 1},
     ],
 }
-# 70 direct clients leave room in max_connections of 100 for the 3 of superusers and the pooler's 20. 900 pooled
-# clients leave room in max_client_conn, 1000 by default, for the exporter and others.
+# 70 direct clients leave room in max_connections of 100 for the 3 of superusers and the pooler's 20. 900
+# pooled clients leave room in max_client_conn, 1000 by default, for the exporter and others.
 _STANDARD: Plan = {
     "seconds": 3,
     "repeats": 5,

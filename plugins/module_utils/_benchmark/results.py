@@ -20,7 +20,7 @@ Document = dict[str, Any]
 SCHEMA = 1
 """Version of ``latest.json``."""
 
-# Above these shares of its host's processors, or of those that its threads can use, pgbench is the bottleneck.
+# pgbench is the bottleneck above these shares of its host's processors, or of those that its threads can use.
 _SATURATED_HOST = 0.85
 _SATURATED_THREADS = 0.95
 # Less than any client needs: PgBouncer had the memory from an earlier run, as it never frees any.
@@ -272,7 +272,7 @@ def table(made: Mapping[str, Any]) -> list[str]:
         ]
     if any(row["mode"] == "reconnect" for row in made["summary"]):
         notes.append(
-            "reconnecting: a new connection for each transaction; tps includes the time to connect, p95 does not"
+            "reconnecting: a connection for each transaction; tps includes the time to connect, p95 does not"
         )
     repeats = max((side["tps"]["n"] for row in made["summary"] for side in row["paths"].values()), default=0)
     if repeats > 1:

@@ -28,7 +28,7 @@ _COLUMN = {name: index for index, name in enumerate(COLUMNS)}
 
 
 class Process(NamedTuple):
-    """A process from /proc/PID/stat: parent, name, and processor ticks of its own and of its dead children."""
+    """A process from /proc/PID/stat: parent, name, and ticks of its own and of its dead children."""
 
     parent: int
     name: str
@@ -117,7 +117,7 @@ def _at(rows: Sequence[Row], name: str, when: float) -> float | None:
 
 
 def series(rows: Sequence[Row]) -> list[list[Any]]:
-    """Return the rows of ``samples`` in a result, evenly thinned to 600: levels, and cores since the row before."""
+    """Return at most 600 evenly chosen rows of a result: levels, and cores since the row before."""
     step = -(-len(rows) // _MOST_ROWS) or 1
     kept = rows[::step]
     found = []

@@ -184,7 +184,7 @@ def initialise(
             completed = _execute(command, session)
         except _TimedOutError as error:
             raise PgbenchError(
-                f"Failed to initialise {target}: not done after {timeout} s. Check for locks, or raise timeout."
+                f"Failed to initialise {target}: timeout after {timeout} s. Check for locks, or raise timeout."
             ) from error
     if completed.returncode != 0:
         raise PgbenchError(f"Failed to initialise {target}: {model.explain(completed.stderr)}")
@@ -213,7 +213,7 @@ def run(
     Returns:
         ``run`` and ``details`` (``model.run_result``), ``command``, ``stdout``, ``warning``, ``measured``
         (``start`` and ``end`` in seconds since 1970, ``cpu_seconds`` of pgbench, None if it was killed, and
-        ``processors`` of the host) and ``latencies`` (number of transactions by microseconds, to three digits).
+        ``processors`` of the host) and ``latencies`` (transactions by microseconds, to three digits).
 
     Raises:
         PgbenchError: pgbench could not start, or was interrupted.
@@ -231,9 +231,7 @@ def run(
         try:
             completed = _execute(command, session, workload.open_files)
         except _TimedOutError:
-            error: str | None = (
-                f"pgbench was killed after {timeout} s. Check for locks, or raise timeout"
-            )
+            error: str | None = f"pgbench was killed after {timeout} s. Check for locks, or raise timeout"
         else:
             stdout = completed.stdout
             cpu_seconds = completed.cpu_seconds
@@ -272,8 +270,8 @@ def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
 @contextmanager
 def _session(target: model.Target, timeout: float, parent: str) -> Iterator[_Session]:
     with _signals_as_exceptions(), _private_directory(parent) as directory:
-        # Without the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and files in
-        # the home directory (.pgpass, .pg_service.conf, .postgresql) could redirect the login.
+        # Without the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and files
+        # in the home directory (.pgpass, .pg_service.conf, .postgresql) could redirect the login.
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
@@ -294,7 +292,9 @@ def _private_directory(parent: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="pgbench-", dir=parent) as directory:
             yield Path(directory)
     except OSError as error:
-        raise PgbenchError(f"Failed to write files to {parent}: {error.strerror}. Free space there.") from error
+        raise PgbenchError(
+            f"Failed to write files to {parent}: {error.strerror}. Free space there."
+        ) from error
 
 
 @contextmanager

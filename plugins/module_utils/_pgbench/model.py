@@ -24,8 +24,8 @@ BUILTIN_SCRIPTS = ("tpcb-like", "simple-update", "select-only")
 PROTOCOLS = ("simple", "extended", "prepared")
 SSL_MODES = ("disable", "allow", "prefer", "require")
 
-# Relative to pgbench's working directory, so that its output contains no temporary path. An "@" in the name of a
-# script would start its weight.
+# Relative to pgbench's working directory, so that its output contains no temporary path. An "@" in the name
+# of a script would start its weight.
 SCRIPT_FILE = "script.sql"
 LOG_PREFIX = "log"
 
@@ -510,8 +510,8 @@ def _first_line(text: str) -> list[str]:
 def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str | None:
     """Return why a run failed, or None if it succeeded.
 
-    ``returncode`` is negative if a signal ended pgbench. If clients abort, pgbench prints their figures so far
-    and returns 2.
+    ``returncode`` is negative if a signal ended pgbench. If clients abort, pgbench prints their figures so
+    far and returns 2.
     """
     # A thread that aborts calls exit() beside the others, which can cause a segmentation fault.
     if returncode < 0 and not _error_messages(stderr):

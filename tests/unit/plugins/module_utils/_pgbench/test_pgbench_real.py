@@ -135,7 +135,7 @@ def test_initialise_without_permission(account: Account, run_module: Runner, ser
     assert result["failed"] is True
     assert result["msg"] == (
         f"Failed to initialise database {account.database} at 127.0.0.1:{account.port}: "
-        "permission denied for schema public. Log in as the owner of the tables, or grant what is missing"
+        "permission denied for schema public. Log in as the owner of the tables, or grant the rights"
     )
 
 
@@ -151,7 +151,7 @@ def locked(filled: Account, server: Server) -> Iterator[Account]:
 def test_initialise_behind_a_lock(locked: Account, run_module: Runner) -> None:
     result = run_module(action="initialise", timeout=1, **locked.login)
     assert result["failed"] is True
-    assert result["msg"].endswith("not done after 1 s. Look for locks, or raise timeout")
+    assert result["msg"].endswith("timeout after 1 s. Check for locks, or raise timeout")
 
 
 # --- Run ------------------------------------------------------------------------------------------------
@@ -490,7 +490,7 @@ def test_a_run_that_takes_too_long(account: Account, run_module: Runner) -> None
     result = run_module(action="run", transactions=1, script_content=script, timeout=1, **account.login)
     assert result["failed"] is True
     assert result["msg"].endswith(
-        ": not done after 1 s, so pgbench was killed. Look for locks, or raise timeout"
+        ": timeout after 1 s, so pgbench was killed. Check for locks, or raise timeout"
     )
     assert run_module.leftovers() == []
 
