@@ -147,7 +147,6 @@ options:
       - The result is RV(results). A run that cannot start has an C(error) there, and the others go on.
     type: list
     elements: dict
-    default: []
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the target.
@@ -325,7 +324,7 @@ latencies:
   sample: {"1230": 17, "1240": 20}
 results:
   description: For each of O(workloads) the keys above, or C(error).
-  returned: when O(workloads) is not empty and not in check mode
+  returned: with O(workloads), and not in check mode
   type: list
   elements: dict
   sample: []
@@ -442,7 +441,7 @@ def initialise(module: AnsibleModule) -> dict[str, Any]:
 def run(module: AnsibleModule) -> dict[str, Any]:
     """Run pgbench, unless in check mode, and return the result."""
     params = module.params
-    if not params["workloads"]:
+    if params["workloads"] is None:
         return measure(module, params)
     results = []
     for workload in params["workloads"]:
@@ -506,7 +505,7 @@ def main() -> None:
             "log_sampling_rate": {"type": "float"},
             "variables": {"type": "dict", "default": {}},
             "log_bytes": {"type": "int", "default": 0},
-            "workloads": {"type": "list", "elements": "dict", "default": []},
+            "workloads": {"type": "list", "elements": "dict"},
             "on_error": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
         },
         mutually_exclusive=[("transactions", "duration"), ("script", "script_content")],

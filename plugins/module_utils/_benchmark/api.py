@@ -98,7 +98,7 @@ def keep(directory: Path, artefact: Mapping[str, Any]) -> None:
         _write(path, json.dumps(artefact))
     except OSError as error:
         raise BenchmarkError(
-            f"Failed to write the run to {path}: {error.strerror}. Free space there."
+            f"Failed to write the run to {path}: {error.strerror}. Check its free space."
         ) from error
 
 

@@ -184,7 +184,7 @@ def initialise(
             completed = _execute(command, session)
         except _TimedOutError as error:
             raise PgbenchError(
-                f"Failed to initialise {target}: timeout after {timeout} s. Check for locks, or raise timeout."
+                f"Failed to initialise {target}: it took over {timeout} s. Check for locks, or raise timeout."
             ) from error
     if completed.returncode != 0:
         raise PgbenchError(f"Failed to initialise {target}: {model.explain(completed.stderr)}")
@@ -293,7 +293,7 @@ def _private_directory(parent: str) -> Iterator[Path]:
             yield Path(directory)
     except OSError as error:
         raise PgbenchError(
-            f"Failed to write files to {parent}: {error.strerror}. Free space there."
+            f"Failed to write files to {parent}: {error.strerror}. Check its free space."
         ) from error
 
 

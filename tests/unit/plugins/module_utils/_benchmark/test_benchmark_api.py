@@ -121,7 +121,7 @@ def test_no_place_to_keep_anything(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"Failed to write the benchmark to .*: Not a directory"):
         api.begin(tmp_path / "file", begun(1), tmp_path)
     with pytest.raises(
-        BenchmarkError, match=r"Failed to write the run to .*: No such file or directory. Free"
+        BenchmarkError, match=r"Failed to write the run to .*: No such file or directory. Check"
     ):
         api.keep(tmp_path, left_by(1, "x"))
     with pytest.raises(BenchmarkError, match="Failed to find a running benchmark in"):

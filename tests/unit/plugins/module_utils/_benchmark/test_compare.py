@@ -73,7 +73,7 @@ def test_a_row_has_both_sides() -> None:
 def test_what_was_not_as_it_should_be_is_said_of_the_side_that_it_was() -> None:
     busy = {"database_cpu": 0.98, "load_cpu": 0.02}
     found = compare.compare(document({A: SLOW}), document({A: FAST}, background=busy))
-    said = "b: 98 % of the processors of the database host were busy before the first run."
+    said = "B: The database host was 98 % busy before the first run."
     assert found["caveats"] == [said]
     assert said in compare.table(found)
     assert said in pages.comparison_html(found)
@@ -140,5 +140,5 @@ def test_files_that_are_no_results(written: str | None, says: str, tmp_path: Pat
 
 
 def test_a_result_without_runs_is_none() -> None:
-    with pytest.raises(ResultError, match="no run of it was finished"):
+    with pytest.raises(ResultError, match="no run in it finished"):
         compare.check(document({}), "a.json")

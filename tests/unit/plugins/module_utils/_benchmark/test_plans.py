@@ -196,21 +196,23 @@ def test_paths_that_are_not_there(changes: dict[str, Any], tls: str, says: str |
 
 @pytest.mark.parametrize("paths", [["direct", "poold"], ["direct", "direct"], [], "direct"])
 def test_other_paths_are_judged_like_a_plan_s(paths: Any) -> None:
-    with pytest.raises(PlanError, match=r"Failed to accept benchmark_paths: it (has 'poold'|must be a list)"):
+    with pytest.raises(
+        PlanError, match=r"accept benchmark_paths: it (has 'poold'|must be a non-empty list)"
+    ):
         plans.with_paths(plans.builtin("quick"), paths)
     assert plans.with_paths(plans.builtin("quick"), ["pooled"])["paths"] == ["pooled"]
 
 
 def test_clients_that_are_as_many_beyond_are_no_case_of_their_own() -> None:
     plan = plans.custom({"cases": [{**CASE, "clients": [150, "beyond"]}]}, "p")
-    with pytest.raises(PlanError, match="could not be told apart"):
+    with pytest.raises(PlanError, match="case 2 repeats"):
         plans.schedule(plan, 100)
     assert plans.schedule(plan, 200)
 
 
 def test_a_script_of_one_s_own_has_a_name_of_its_own() -> None:
     with pytest.raises(
-        PlanError, match="select-only is pgbench's own script: give your `content` another name"
+        PlanError, match="select-only is one of pgbench's scripts: give your `content` another name"
     ):
         plans.custom({"cases": [{**CASE, "content": "SELECT 1;"}]}, "p")
 
@@ -274,3 +276,16 @@ def test_progress(done: int, ago: float, last: str, expected: str) -> None:
     plan = plans.custom({"cases": [CASE], "warmup_seconds": 1, "seconds": 2, "repeats": 2}, "p.yml")
     schedule = [{**item, "expected_seconds": item["seconds"] + 0.7} for item in plans.schedule(plan, 100)]
     assert plans.progress(schedule, done, time.time() - ago, last) == expected
+
+
+@pytest.mark.parametrize(("hosts", "sizes"), [(1, [5, 5, 4, 5, 3]), (2, [1] * 22)])
+def test_a_task_makes_several_runs_of_one_load_host(hosts: int, sizes: list[int]) -> None:
+    items = plans.schedule({**plans.builtin("quick"), "from": ["load"]}, 100)
+    found = plans.batches(items, hosts)
+    assert [number for batch in found for number in batch] == [item["number"] for item in items]
+    assert [len(batch) for batch in found] == sizes
+
+
+def test_a_long_run_is_a_task_of_its_own() -> None:
+    plan = plans.custom({"cases": [CASE], "seconds": 60, "warmup_seconds": 0, "repeats": 1}, "p")
+    assert plans.batches(plans.schedule(plan, 100), 1) == [[1], [2]]

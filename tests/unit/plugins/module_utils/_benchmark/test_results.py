@@ -205,3 +205,29 @@ def test_only_one_client_too_many_is_refused() -> None:
 def test_reconnecting_runs_say_what_their_latency_leaves_out() -> None:
     _, notes = _cells(measured(FEW, MANY, mode="reconnect"))
     assert "p95 does not" in notes[0]
+
+
+def test_the_system_is_that_of_the_database_host() -> None:
+    hosts = {
+        "load": {"processors": 4, "busy": 0.2, "boot_id": "x", "system": {"kernel": "6.1"}},
+        "db": {"processors": 2, "busy": 0.1, "boot_id": "x", "system": {"kernel": "6.12", "memory_mb": 512}},
+    }
+    settings = [
+        {"name": "server_version", "value": "17.6 (Debian)"},
+        {"name": "max_connections", "value": "100"},
+    ]
+    pooler = {"version": "1.24.1", "processes": 1, "settings": {"pool_mode": "transaction"}}
+    given = {"time": "now", "target": "lab", "auth_type": "scram-sha-256"}
+    found = results.system(
+        given, {"from": ["load"], "scale": 50}, database="db", hosts=hosts, settings=settings, pooler=pooler
+    )
+    assert [found[name] for name in ("kernel", "memory_mb", "processors", "load_processors")] == [
+        "6.12",
+        512,
+        2,
+        4,
+    ]
+    assert [found[name] for name in ("load_across_network", "same_machine")] == [True, True]
+    assert [found[name] for name in ("postgresql", "max_connections", "pgbouncer")] == ["17.6", 100, "1.24.1"]
+    assert found["background"] == {"database_cpu": 0.1, "load_cpu": 0.2}
+    assert found["settings"]["pgbouncer"] == {"pool_mode": "transaction"}

@@ -236,7 +236,7 @@ def test_log(version: str, log: str, expected: tuple[int, int, int, int]) -> Non
 
 @pytest.mark.parametrize("line", [b"0 1 4149", b"0 1 what 0 1795359282 882660\n", b"\n"])
 def test_damaged_log(line: bytes) -> None:
-    with pytest.raises(LogError, match="disk full"):
+    with pytest.raises(LogError, match="disk is full"):
         model.read_log([b"0 1 4149 0 1795359282 882660\n", line])
 
 
@@ -417,7 +417,7 @@ def test_error_of_a_run() -> None:
     empty = {**nothing, "transactions": 0, "failed": 0}
     assert (
         model.run_error(0, "", empty)
-        == "no transaction ended in that time. Run for longer, or look for locks"
+        == "no transaction ended in that time. Run for longer, or check for locks"
     )
     # Seen with 15.18, 60 clients and 8 threads.
     assert model.run_error(-11, ERRORS["too_many_clients"], nothing) == EXPLANATIONS["too_many_clients"]
