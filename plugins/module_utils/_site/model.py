@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-
 # NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
 MAX_NAME_BYTES = 63
 

@@ -439,7 +439,7 @@ class TestChanges:
         hosts.query("debian12", "SET ROLE leaver; CREATE TABLE left_behind (x int)", "mydb")
         result = hosts.playbook(by_host=by_host)
         assert result.returncode != 0
-        assert "leaver owns table left_behind in mydb" in words(result), result.stdout
+        assert "leaver owns table public.left_behind in mydb" in words(result), result.stdout
         assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == "1"
         hosts.query("debian12", "DROP TABLE left_behind", "mydb")
         result = hosts.playbook(by_host=by_host)
