@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs tools/role_docs.py as people do: on the checkout, and on a copy that may be changed."""
+"""Run tools/role_docs.py on the checkout and on a copy that tests change."""
 
 from __future__ import annotations
 

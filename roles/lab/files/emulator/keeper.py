@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Keeper:
         self._read = read
         self._make_machine = machine
         self._machine: Any = None
+        # Host keys of hosts that have booted, by container's name and run.
+        self._booted: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._changed = threading.Event()
 
@@ -61,36 +63,38 @@ class Keeper:
         """Let a round that is under way end, for at most ``timeout`` seconds, and begin no other."""
         self._lock.acquire(timeout=timeout)
 
-    def reconcile(self) -> tuple[list[str], list[Host]]:
-        """Bring the hosts in line, and return what was changed, in sentences, and the hosts.
+    def reconcile(self) -> list[str]:
+        """Bring the hosts in line, and return what was changed, in sentences.
 
         Raises MachineError where a step fails; the next round goes on from there.
         """
         with self._lock:
             settings: Settings = self._machine.settings
             account = self._read(settings.stack)
-            changes = Round(self._machine, account).carry_out()
-        hosts = [Host(i.name, i.id, i.address, i.state) for i in account.instances]
-        return changes, hosts
+            return Round(self._machine, account).carry_out()
 
-    def booted(self) -> list[dict[str, str]]:
-        """Wait until the running hosts have booted, and return them with their ``host_key``.
+    def bring_up(self) -> tuple[list[str], list[Host]]:
+        """Bring the hosts in line, wait until they have booted, and trust their SSH keys.
 
-        Raises MachineError if one doesn't.
+        Returns what was changed, in sentences, and the hosts. Raises MachineError.
         """
-        machine = self._machine
-        if machine is None:
-            raise MachineError("Failed to look for the hosts: nobody has asked for them yet")
-        running = [i for i in self._read(machine.settings.stack).instances if i.running]
-        if not running:
-            return []
-        names = [container_name(machine.settings, instance) for instance in running]
-        with ThreadPoolExecutor(len(names)) as threads:
-            keys = list(threads.map(machine.wait_booted, names))
-        return [
-            {**asdict(Host(i.name, i.id, i.address, i.state)), "host_key": key}
-            for i, key in zip(running, keys, strict=True)
+        changes = self.reconcile()
+        machine, settings = self._machine, self._machine.settings
+        instances = self._read(settings.stack).instances
+        names = {container_name(settings, one): one.id for one in instances if one.running}
+        runs = {container.name: container.run for container in machine.containers()}
+        fresh = [(name, runs.get(name, "")) for name in names if (name, runs.get(name)) not in self._booted]
+        if fresh:
+            with ThreadPoolExecutor(len(fresh)) as threads:
+                keys = list(threads.map(machine.wait_booted, [name for name, _run in fresh]))
+            self._booted.update(zip(fresh, keys, strict=True))
+        lines = [
+            f"{instance} {' '.join(self._booted[name, runs.get(name, '')].split()[:2])}\n"
+            for name, instance in names.items()
         ]
+        if machine.write(settings.state / "known_hosts", "".join(lines)):
+            changes.append("known_hosts has the keys of the hosts")
+        return changes, [Host(one.name, one.id, one.address, one.state) for one in instances]
 
     def _follow(self) -> None:
         while True:
@@ -98,7 +102,7 @@ class Keeper:
             time.sleep(GATHER)
             self._changed.clear()
             try:
-                for change in self.reconcile()[0]:
+                for change in self.reconcile():
                     print(change, file=sys.stderr, flush=True)
             except MachineError as exc:
                 # The next one that asks for the hosts is told, if it is still so.
@@ -122,6 +126,9 @@ class Round:
         for name in steps.remove:
             self.machine.remove(name)
             self.changes.append(f"{name} is gone, as its instance is")
+        for container in steps.settle:
+            self.machine.settle(container)
+            self.changes.append(f"{container.name} had lost its processes")
         for name in steps.stop:
             self.machine.stop(name)
             self.changes.append(f"{name} is stopped, as its instance is")

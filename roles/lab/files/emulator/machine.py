@@ -20,6 +20,18 @@ BOOT_TIMEOUT = 120
 COMMAND_TIMEOUT = STOP_TIMEOUT + 60
 
 
+# Where conmon tells root's Podman of a container's end.
+EXITS = "/run/libpod/exits"
+
+
+def is_alive(pid: int, container_id: str) -> bool:
+    """Return whether a process exists and is in a container's control group."""
+    try:
+        return container_id in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
 class MachineError(Exception):
     """A step that failed; the message says which, and why."""
 
@@ -63,7 +75,16 @@ class Machine:
         listing = self.run(
             "list the lab's containers", "podman", "ps", "--all", "--format=json", f"--filter={label}"
         )
-        return parse_containers(listing, self.settings.instance_label)
+        return parse_containers(listing, self.settings.instance_label, is_alive)
+
+    def settle(self, container: Container) -> None:
+        """Have Podman notice that a container's processes are gone, so that it can be started.
+
+        Podman waits for the file with the exit code that conmon writes.
+        """
+        what = f"have Podman notice that the host {container.name} is down"
+        self.run(what, "sh", "-ec", f"echo 137 >{EXITS}/{container.lost}")
+        self.run(what, "podman", "ps", "--all", "--quiet")
 
     def create(self, instance: Instance) -> None:
         """Make an instance's container; what it mounts must be there."""
@@ -175,6 +196,17 @@ class Machine:
             return path.read_text()
         except OSError:
             return ""
+
+    def write(self, path: Path, content: str) -> bool:
+        """Make a file that only its owner reads hold this content; return whether that changed it."""
+        if self.read(path) == content:
+            return False
+        try:
+            path.touch(mode=0o600)
+            path.write_text(content)
+        except OSError as exc:
+            raise MachineError(f"Failed to write {path}: {exc}") from exc
+        return True
 
     def write_tree(self, directory: Path, contents: Mapping[str, str], *, symlinks: bool = False) -> bool:
         """Make a directory hold these files, or symlinks, and no others; return whether that changed it.

@@ -38,9 +38,12 @@ class Middleware:
     # Set before the first request.
     keeper: Keeper
 
-    def __init__(self, moto: WSGIApplication, memory: Memory) -> None:
+    def __init__(
+        self, moto: WSGIApplication, memory: Memory, images: Callable[[], list[str]] = list
+    ) -> None:
         self.moto = moto
         self.memory = memory
+        self.images = images
         self.one_at_a_time = threading.Lock()
         self.replaying = False
         self.calls = {"total": 0, "changing": 0}
@@ -50,7 +53,7 @@ class Middleware:
             ("POST", "/lab/fault"): self.set_fault,
             ("GET", "/lab/calls"): lambda _document: self.calls,
             ("POST", "/lab/hosts"): self.reconcile,
-            ("GET", "/lab/booted"): lambda _document: {"hosts": self.keeper.booted()},
+            ("GET", "/lab/images"): lambda _document: {"images": self.images()},
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -148,7 +151,7 @@ class Middleware:
     def reconcile(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the hosts in line with the account, now and after each change of it."""
         self.keeper.arm(hosts.parse(document))
-        changes, found = self.keeper.reconcile()
+        changes, found = self.keeper.bring_up()
         return {"changes": changes, "hosts": [asdict(host) for host in found]}
 
 

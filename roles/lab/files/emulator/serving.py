@@ -28,7 +28,9 @@ def serve(port: int, nat_seconds: float) -> None:
     """
     corrections.apply(nat_seconds)
     memory = Memory(beside_recording(), account.instance_ids)
-    application = Middleware(DomainDispatcherApplication(create_backend_app), memory)
+    application = Middleware(
+        DomainDispatcherApplication(create_backend_app), memory, account.image_names
+    )
 
     def read(stack: str) -> Account:
         with application.one_at_a_time:
