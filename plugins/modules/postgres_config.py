@@ -12,11 +12,13 @@ version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Writes a settings file for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster in Debian's layout.
-  - Where a file differs, the installed binary first reads the new files in a scratch cluster. It checks names and
-    values, whether they fit together, whether libraries and certificates can be read, how much shared memory they
+  - Where a file differs, the installed binary first reads the new files in a scratch cluster. It checks
+    names and values, whether they fit together, whether libraries and certificates can be read, how much
+      shared memory they
     need, and each rule. If it refuses something, the task fails with the line, and the old files stay.
-  - Reloads the running server and waits until it has read the files. Also reloads it where a certificate or key
-    that the settings name is newer than what it has read. Fails where the server finds errors in its files.
+  - Reloads the running server and waits until it has read the files. Also reloads it where a certificate or
+    key that the settings name is newer than what it has read. Fails where the server finds errors in its
+      files.
   - Never restarts the server. The result says whether that is needed.
   - Adds settings that follow from the memory, cores and disk of the host.
   - Run it as the account that the data belongs to, C(become_user=postgres).
@@ -24,8 +26,8 @@ extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Without a cluster, or with a certificate that does not exist yet, the files are not validated. Else
-      they are, and the result foretells whether a restart will be needed.
+    details: Without a cluster, or with a certificate that does not exist yet, the files are not validated.
+      Else they are, and the result foretells whether a restart will be needed.
   diff_mode:
     support: full
 options:
@@ -60,8 +62,8 @@ options:
     type: str
     default: Ansible managed
   restart_allowed:
-    description: Whether the caller restarts the server where RV(restart_needed) says so. If not, a warning names
-      the settings that wait for a restart.
+    description: Whether the caller restarts the server where RV(restart_needed) says so. If not, a warning
+      names the settings that wait for a restart.
     type: bool
     default: false
   unit_file:
@@ -100,13 +102,14 @@ pending_restart:
   elements: str
   sample: [shared_buffers]
 restart_needed:
-  description: Whether to restart the server, because settings wait for it, and O(restart_allowed) or no database
-    exists yet.
+  description: Whether to restart the server, because settings wait for it, and O(restart_allowed) or no
+    database exists yet.
   returned: success
   type: bool
   sample: false
 port:
-  description: Port that the server listens on after the restart, if one is needed; in check mode its present one.
+  description: Port that the server listens on after the restart, if one is needed; in check mode its present
+    one.
   returned: success
   type: int
   sample: 5432
@@ -186,7 +189,7 @@ def write(module: AnsibleModule, path: Path, text: str) -> None:
 
 
 def stale(paths: list[Path], live: api.Live) -> bool:
-    """Return whether a file is newer than what the server has read, because an earlier run was interrupted."""
+    """Return whether a file is newer than what the server has read, after an interrupted run."""
     return any(path.stat().st_ctime > live.load_time for path in paths)
 
 

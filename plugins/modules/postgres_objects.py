@@ -59,8 +59,8 @@ options:
         elements: str
         default: []
       databases:
-        description: Databases in which it gets all rights on the database, the schema C(public), and its tables
-          and sequences.
+        description: Databases in which it gets all rights on the database, the schema C(public), and its
+          tables and sequences.
         type: list
         elements: str
         default: []
@@ -255,7 +255,9 @@ class Wanted:
         """Return the databases to look into, each once."""
         used = [name for role in self.roles for name in role.databases]
         used += [name for extension in self.extensions for name in extension["databases"]]
-        return list(dict.fromkeys([*used, *(grant.database for grant in self.grants if grant.type != "group")]))
+        return list(
+            dict.fromkeys([*used, *(grant.database for grant in self.grants if grant.type != "group")])
+        )
 
 
 def wanted(params: dict[str, Any]) -> Wanted:
@@ -350,7 +352,8 @@ def removals(server: catalog.Server, cursor: Any, leaving: Sequence[str]) -> dic
     words = objects.owned_words(rows)
     if words:
         raise InvalidInputError(
-            f"Failed to remove users: {'; '.join(words)}. Nothing was changed. Give it to another role first, in"
+            f"Failed to remove users: {'; '.join(words)}. Nothing was changed. Give it to another role"
+            " first, in"
             f" each of these databases: REASSIGN OWNED BY {objects.identifier(rows[0][0])} TO another role"
         )
     return objects.removal_changes(leaving, [(user, database) for user, database, _owns in depending])
@@ -413,7 +416,8 @@ def grant_changes(
 
 def foreseen(cursor: Any, wanted: Wanted, database: str) -> tuple[list[str], list[objects.Change]]:
     """Return problems and changes of a database that is yet to be created; the cursor is of another one."""
-    extensions = wanted.extensions_of(database)
+    # Every new database has plpgsql.
+    extensions = [item for item in wanted.extensions_of(database) if item["name"] != "plpgsql"]
     available = catalog.available(cursor, {}, [item["name"] for item in extensions]) if extensions else {}
     problems, changes = objects.extension_changes(database, extensions, {}, available)
     # The owner of a database has its rights by that.

@@ -10,8 +10,9 @@ short_description: Plan the role postgres
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads the inputs of the role C(pooled.postgres.postgres), looks at the host once, and at the volume of the data
-    if there is one. Fails with all problems, or returns what the role's tasks apply. It changes nothing.
+  - Reads the inputs of the role C(pooled.postgres.postgres), looks at the host once, and at the volume of
+    the data if there is one. Fails with all problems, or returns what the role's tasks apply. It changes
+      nothing.
 options:
   inputs_only:
     description: Whether to check the inputs only, without a connection. The problems are returned then.
@@ -40,7 +41,8 @@ problems:
   returned: always
   type: list
   elements: str
-  sample: ["postgres_users and postgres_databases: user 'shop': the password is empty; give one, best from a vault"]
+  sample: ["postgres_users and postgres_databases: user 'shop': the password is empty; give one, best from a
+    vault"]
 version:
   description: Major version of PostgreSQL.
   returned: success, without O(inputs_only)

@@ -216,8 +216,8 @@ def prove(candidate: Candidate, directory: str) -> dict[str, str]:
     """Validate the candidate files with the installed binary, in a scratch cluster that never serves.
 
     ``postgres -C`` first goes through the startup: it reads names, values, libraries, certificates and keys,
-    checks whether they fit together, and computes the shared memory. Single-user mode then reads the other two
-    files into pg_hba_file_rules and pg_ident_file_mappings.
+    checks whether they fit together, and computes the shared memory. Single-user mode then reads the other
+    two files into pg_hba_file_rules and pg_ident_file_mappings.
 
     Args:
         candidate: the files. The rest of the configuration is copied, postgresql.auto.conf too.

@@ -98,8 +98,7 @@ def execute(cursor: Any, changes: Iterable[objects.Change]) -> None:
 def stored(cursor: Any, roles: Sequence[str], encodings: Sequence[str]) -> Stored:
     """Return what the cluster holds: of roles, those that are named."""
     cursor.execute(
-        "SELECT rolname::text, rolcanlogin, rolconnlimit, rolpassword FROM pg_authid"
-        " WHERE rolname = ANY(%s)",
+        "SELECT rolname::text, rolcanlogin, rolconnlimit, rolpassword FROM pg_authid WHERE rolname = ANY(%s)",
         (list(roles),),
     )
     found = {name: objects.StoredRole(login, limit, verifier) for name, login, limit, verifier in cursor}
@@ -132,11 +131,13 @@ _LACKING = """
 WITH wanted AS MATERIALIZED (
   SELECT n.name, r.oid FROM unnest(%(users)s::text[]) AS n (name) LEFT JOIN pg_roles r ON r.rolname = n.name
 ), objects AS MATERIALIZED (
-  SELECT 'database' AS kind, d.datname::text AS name, d.oid, coalesce(d.datacl, acldefault('d', d.datdba)) AS acl,
+  SELECT 'database' AS kind, d.datname::text AS name, d.oid,
+         coalesce(d.datacl, acldefault('d', d.datdba)) AS acl,
          ARRAY['CREATE', 'CONNECT', 'TEMPORARY'] AS rights
   FROM pg_database d WHERE d.datname = current_database()
   UNION ALL
-  SELECT 'schema', n.nspname::text, n.oid, coalesce(n.nspacl, acldefault('n', n.nspowner)), ARRAY['USAGE', 'CREATE']
+  SELECT 'schema', n.nspname::text, n.oid, coalesce(n.nspacl, acldefault('n', n.nspowner)),
+         ARRAY['USAGE', 'CREATE']
   FROM pg_namespace n WHERE n.nspname = 'public'
   UNION ALL
   SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, c.relname::text, c.oid,
@@ -152,7 +153,8 @@ WITH wanted AS MATERIALIZED (
   WHERE a.privilege_type = ANY(o.rights)
   GROUP BY o.oid, o.rights, a.grantee HAVING count(DISTINCT a.privilege_type) = cardinality(o.rights)
 ), rest AS MATERIALIZED (
-  SELECT w.name AS user_name, w.oid AS role, o.kind, o.name, o.oid, o.rights FROM wanted w CROSS JOIN objects o
+  SELECT w.name AS user_name, w.oid AS role, o.kind, o.name, o.oid, o.rights
+  FROM wanted w CROSS JOIN objects o
   WHERE NOT EXISTS (SELECT FROM direct d WHERE d.oid = o.oid AND d.grantee = w.oid)
 )
 SELECT user_name, kind, name FROM rest
@@ -272,7 +274,9 @@ WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND r.rolname = A
 
 
 def depending(cursor: Any, users: Sequence[str]) -> list[tuple[str, str, bool]]:
-    """Return users with the databases in which they hold rights (empty: outside of any), and if they own there."""
+    """Return users, each with a database in which it holds rights (empty: outside of any), and whether it
+    owns something there.
+    """
     cursor.execute(_DEPENDING, {"users": list(users)})
     return list(cursor.fetchall())
 

@@ -136,7 +136,9 @@ def _object_problems(grant: Grant, kind: str, objs: Sequence[str], schema: str |
     if "ALL_IN_SCHEMA" in objs and (kind not in _ALL_IN_SCHEMA or len(objs) > 1):
         words.append("ALL_IN_SCHEMA stands alone, and is for tables, sequences, functions and procedures")
     if kind in ("function", "procedure") and grant.objects:
-        words += [f"{name!r} is no signature, such as add(int:int)" for name in grant.objects if "(" not in name]
+        words += [
+            f"{name!r} is no signature, such as add(int:int)" for name in grant.objects if "(" not in name
+        ]
     if kind == "default_privs":
         unknown = [name for name in grant.objects or () if name not in DEFAULT_PRIVILEGES]
         words += [f"objs {', '.join(unknown)} are none of {', '.join(DEFAULT_PRIVILEGES)}"] if unknown else []
@@ -212,7 +214,9 @@ def changes(grant: Grant, held: Sequence[Held], version: int) -> list[Change]:
                     lines["before"].append(f"{role}: {', '.join(sorted(mine))} {where}")
                 continue
             passing = {name for name in mine if rights[name]}
-            after = wanted if grant.grant_option else passing - (wanted if grant.grant_option is False else set())
+            after = (
+                wanted if grant.grant_option else passing - (wanted if grant.grant_option is False else set())
+            )
             if mine == wanted and passing == after:
                 continue
             option = " WITH GRANT OPTION" if grant.grant_option else ""
@@ -270,7 +274,8 @@ def default_changes(
             statements.append(f"{head} REVOKE ALL ON {kind} FROM {to}")
             if grant.present:
                 statements.append(f"{head} GRANT {privileges} ON {kind} TO {to}{option}")
-            where = f"by default on {kind.lower()} of {target} in {grant.schema or 'any schema'} of {grant.database}"
+            schema = grant.schema or "any schema"
+            where = f"by default on {kind.lower()} of {target} in {schema} of {grant.database}"
             for role in differing:
                 for key, mine in (("before", rights.get(role, {})), ("after", wanted)):
                     if mine:
@@ -390,7 +395,8 @@ _SOURCES = {
     ),
     # A parameter that nobody was granted is in no catalogue.
     "parameter": (
-        "LATERAL (SELECT a.paracl FROM (SELECT 1) one LEFT JOIN pg_parameter_acl a ON a.parname = lower(w.name)) p",
+        "LATERAL (SELECT a.paracl FROM (SELECT 1) one LEFT JOIN pg_parameter_acl a ON a.parname ="
+        " lower(w.name)) p",
         "true",
         "w.name",
         "10::oid",
@@ -406,16 +412,18 @@ def held_query(types: Iterable[str]) -> str:
     requested name, object, grantee, privilege, grantable; an object without any such right has one row, with
     nulls. Only rights from the owner count, for a superuser grants and revokes as the owner.
     """
+    kinds = {*types}
     parts = [
-        f"SELECT w.number, w.name AS asked, {name}::text AS name, {owner} AS owner, {acl} AS acl"
+        # Constants only.
+        f"SELECT w.number, w.name AS asked, {name}::text AS name, {owner} AS owner, {acl} AS acl"  # noqa: S608
         f" FROM wanted w JOIN {source} ON w.type = '{kind}' AND ({condition})"
         for kind, (source, condition, name, owner, acl) in _SOURCES.items()
-        if kind in {*types}
+        if kind in kinds
     ]
     return f"""
 WITH wanted AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%(wanted)s::json) AS w(number int, type text, schema text, name text)
-), objects AS MATERIALIZED ({' UNION ALL '.join(parts)})
+), objects AS MATERIALIZED ({" UNION ALL ".join(parts)})
 SELECT o.number, o.asked, o.name, a.grantee, a.privilege_type, a.is_grantable
 FROM objects o LEFT JOIN LATERAL (
   SELECT coalesce(r.rolname::text, 'PUBLIC') AS grantee, e.privilege_type, e.is_grantable
@@ -423,7 +431,7 @@ FROM objects o LEFT JOIN LATERAL (
   WHERE e.grantor = o.owner AND (e.grantee = 0 OR r.rolname = ANY(%(roles)s))
 ) a ON true
 ORDER BY 1, 3
-"""
+"""  # noqa: S608
 
 
 def requests(number: int, grant: Grant) -> list[dict[str, Any]]:
@@ -443,12 +451,14 @@ DEFAULTS_QUERY = """
 SELECT coalesce(s.nspname::text, ''), t.rolname::text, k.kind, coalesce(g.rolname::text, 'PUBLIC'),
        a.privilege_type, a.is_grantable
 FROM (SELECT oid, rolname FROM pg_roles WHERE rolname = ANY(%(targets)s)) t
-CROSS JOIN (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY(%(schemas)s) UNION ALL SELECT 0, NULL) s
-CROSS JOIN (VALUES ('TABLES', 'r', 'r'), ('SEQUENCES', 'S', 's'), ('FUNCTIONS', 'f', 'f'), ('TYPES', 'T', 'T'),
-                   ('SCHEMAS', 'n', 'n')) AS k (kind, letter, acl_letter)
+CROSS JOIN (SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY(%(schemas)s)
+            UNION ALL SELECT 0, NULL) s
+CROSS JOIN (VALUES ('TABLES', 'r', 'r'), ('SEQUENCES', 'S', 's'), ('FUNCTIONS', 'f', 'f'),
+                   ('TYPES', 'T', 'T'), ('SCHEMAS', 'n', 'n')) AS k (kind, letter, acl_letter)
 LEFT JOIN pg_default_acl d ON d.defaclrole = t.oid AND d.defaclnamespace = s.oid
                           AND d.defaclobjtype = k.letter::"char"
-CROSS JOIN LATERAL aclexplode(coalesce(d.defaclacl, CASE s.oid WHEN 0 THEN acldefault(k.acl_letter::"char", t.oid) END)) a
+CROSS JOIN LATERAL aclexplode(
+  coalesce(d.defaclacl, CASE s.oid WHEN 0 THEN acldefault(k.acl_letter::"char", t.oid) END)) a
 LEFT JOIN pg_roles g ON g.oid = a.grantee
 WHERE a.grantee = 0 OR g.rolname = ANY(%(roles)s)
 """

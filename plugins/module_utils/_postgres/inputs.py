@@ -24,7 +24,9 @@ def input_problems(
         if isinstance(entry, str):
             continue
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-            problems.append(f"the database {entry!r} is neither a name nor a dictionary with a name. Correct it")
+            problems.append(
+                f"the database {entry!r} is neither a name nor a dictionary with a name. Correct it"
+            )
             continue
         unknown = sorted(str(key) for key in entry if key not in _DATABASE_KEYS)
         if unknown:

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Roles, memberships, databases, extensions and users' rights: the statements that lead from stored to wanted.
+"""The statements that change roles, memberships, databases, extensions and users' rights to what is wanted.
 
 Pure. Rights of postgres_grants are in ``grants``.
 """
@@ -314,10 +314,11 @@ def right_changes(database: str, lacking: Iterable[Lacking]) -> list[Change]:
     users: dict[tuple[str, str], list[str]] = {}
     for right in lacking:
         users.setdefault((right.kind, right.name), []).append(right.user)
+    place = f" in {database}"
     return [
         Change(
             f"GRANT ALL ON {_ON[kind].format(identifier(name))} TO {identifiers(names)}",
-            after=f"all on {kind} {name}{'' if kind == 'database' else f' in {database}'}: {', '.join(names)}",
+            after=f"all on {kind} {name}{place if kind != 'database' else ''}: {', '.join(names)}",
         )
         for (kind, name), names in users.items()
     ]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The plan of the role postgres: from its inputs and a look at the host to problems, files and tasks. Pure."""
+"""The plan of the role postgres, from its inputs and a look at the host. Pure."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ def problems(given: Mapping[str, Any]) -> list[str]:
     found = [f"postgres_users and postgres_databases: {problem}" for problem in found]
     if given["postgres_tls_required"] and not given["postgres_tls"]:
         found.append(
-            "postgres_tls_required: without postgres_tls PostgreSQL has Debian's self-signed certificate, which"
+            "postgres_tls_required: without postgres_tls PostgreSQL has Debian's self-signed certificate,"
+            " which"
             " clients cannot check. Set postgres_tls to true as well"
         )
     twice = sorted({*given["postgres_settings"]} & {*input_settings(given)})
@@ -175,7 +176,8 @@ def version_problems(given: Mapping[str, Any], seen: Mapping[str, Any]) -> list[
     found = []
     if given["postgres_source"] != "pgdg" and wanted not in (0, VERSIONS[platform]):
         found.append(
-            f"postgres_version: {platform} has PostgreSQL {VERSIONS[platform]}, not {wanted}. Set postgres_source"
+            f"postgres_version: {platform} has PostgreSQL {VERSIONS[platform]}, not {wanted}. Set"
+            " postgres_source"
             " to pgdg, whose archive has it, or leave postgres_version at 0"
         )
     others = sorted(
@@ -185,7 +187,8 @@ def version_problems(given: Mapping[str, Any], seen: Mapping[str, Any]) -> list[
     )
     if wanted and others:
         found.append(
-            f"postgres_version: the host has a cluster of PostgreSQL {', '.join(others)}, not {wanted}. Upgrade the"
+            f"postgres_version: the host has a cluster of PostgreSQL {', '.join(others)}, not {wanted}."
+            " Upgrade the"
             " cluster first (pg_upgradecluster), or set postgres_version to its version"
         )
     return found
@@ -214,7 +217,7 @@ def objects(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sandbox_paths(given: Mapping[str, Any], tablespaces: Iterable[str]) -> list[str]:
-    """Return what PostgreSQL may write to besides its own directories: given paths, and tablespaces elsewhere."""
+    """Return the given paths and the tablespaces elsewhere, all of which PostgreSQL may write to."""
     paths = list(given["postgres_writable_paths"])
     inside = (volume.MOUNTPOINT, *paths)
     return [
@@ -252,7 +255,9 @@ def plan(
     cluster = f"{config}/postgresql.conf" in seen["paths"]
     storage: dict[str, Any] = {"needed": False, "take_over": False, "owner": None}
     if disk is not None:
-        found += volume.problems(given["postgres_data_device"], given["postgres_data_filesystem"], version, disk)
+        found += volume.problems(
+            given["postgres_data_device"], given["postgres_data_filesystem"], version, disk
+        )
         storage = volume.plan(
             given["postgres_data_device"], given["postgres_data_filesystem"], version, disk, cluster
         )

@@ -8,8 +8,8 @@ from typing import Any
 
 # Debian keeps all clusters there.
 MOUNTPOINT = "/var/lib/postgresql"
-# ext4 would go on after an error; PostgreSQL stops, and the next boot repairs. XFS does both by itself. nofail
-# lets the host boot without the volume; PostgreSQL's unit waits for it.
+# ext4 would continue after an error; read-only, PostgreSQL stops and the next boot repairs. XFS does both by
+# itself. nofail lets the host boot without the volume; PostgreSQL's unit waits for it.
 _OPTIONS = "noatime,nodev,nosuid,nofail"
 FILESYSTEMS = {
     "ext4": {"package": "e2fsprogs", "options": f"{_OPTIONS},errors=remount-ro", "passno": "2"},
@@ -37,15 +37,19 @@ def problems(device: str, filesystem: str, version: int, seen: Mapping[str, Any]
         ]
     if mounted and not mounted["same"]:
         return [
-            f"{name}: {mounted['device']} is mounted on {MOUNTPOINT}, and not {device}. Set {name} to the device"
+            f"{name}: {mounted['device']} is mounted on {MOUNTPOINT}, and not {device}. Set {name} to the"
+            " device"
             " that holds the data. To change devices, stop PostgreSQL, copy the data, unmount the old one and"
             " remove its line from /etc/fstab"
         ]
     if not mounted and clusters:
         return [
-            f"{name}: {MOUNTPOINT} on the root disk already holds {', '.join(clusters)}, which the volume would hide."
-            f" Move the data first: stop PostgreSQL, create a filesystem on the volume (mkfs.{filesystem}), mount it on"
-            f" /mnt, `cp -a {MOUNTPOINT}/. /mnt/`, unmount it, `mv {MOUNTPOINT} {MOUNTPOINT}.old`, and run this again."
+            f"{name}: {MOUNTPOINT} on the root disk already holds {', '.join(clusters)}, which the volume"
+            " would hide."
+            f" Move the data first: stop PostgreSQL, create a filesystem on the volume (mkfs.{filesystem}),"
+            " mount it on"
+            f" /mnt, `cp -a {MOUNTPOINT}/. /mnt/`, unmount it, `mv {MOUNTPOINT} {MOUNTPOINT}.old`, and run"
+            " this again."
             f" An empty {name} leaves the data there"
         ]
     return _content_problems(device, filesystem, seen) or _cluster_problems(device, version, clusters)
@@ -59,18 +63,19 @@ def _content_problems(device: str, filesystem: str, seen: Mapping[str, Any]) -> 
             []
             if seen["blank"]
             else [
-                f"postgres_data_device: {device} has no filesystem that blkid knows, but its first 16 MiB are not"
-                " blank. Choose another device, or empty it if nothing on it is needed (`blkdiscard --zeroout`)."
+                f"postgres_data_device: {device} has no filesystem that blkid knows, but its first 16 MiB"
+                " are not"
+                " blank. Choose another device, or empty it if nothing on it is needed (`blkdiscard"
+                " --zeroout`)."
                 " Nothing was formatted"
             ]
         )
     if signature == filesystem:
         return []
-    remedy = (
-        "Set postgres_data_filesystem to it" if signature in FILESYSTEMS else "Choose another device"
-    )
+    remedy = "Set postgres_data_filesystem to it" if signature in FILESYSTEMS else "Choose another device"
     return [
-        f"postgres_data_device: {device} holds {signature}, and not {filesystem}. {remedy}, or empty it if nothing on"
+        f"postgres_data_device: {device} holds {signature}, and not {filesystem}. {remedy}, or empty it if"
+        " nothing on"
         " it is needed (`wipefs --all` and `blkdiscard --zeroout`). Nothing was formatted"
     ]
 
@@ -79,8 +84,10 @@ def _cluster_problems(device: str, version: int, clusters: Sequence[str]) -> lis
     if not clusters or f"{version}/main" in clusters:
         return []
     return [
-        f"postgres_data_device: {device} holds {', '.join(clusters)}, and this host gets PostgreSQL {version} with the"
-        f" cluster {version}/main. Use a host of the distribution that the data is from, and upgrade there, or choose"
+        f"postgres_data_device: {device} holds {', '.join(clusters)}, and this host gets PostgreSQL"
+        f" {version} with the"
+        f" cluster {version}/main. Use a host of the distribution that the data is from, and upgrade there,"
+        " or choose"
         " another device. Nothing on it was changed"
     ]
 

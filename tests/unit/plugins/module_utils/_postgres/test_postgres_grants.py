@@ -123,7 +123,11 @@ HEAD = 'ALTER DEFAULT PRIVILEGES FOR ROLE "o" IN SCHEMA "public" '
             {("o", "TABLES"): {"r": {"SELECT": False, "INSERT": False}}},
             [f'{HEAD}REVOKE ALL ON TABLES FROM "r"', f'{HEAD}GRANT SELECT ON TABLES TO "r"'],
         ),
-        ({"state": "absent"}, {("o", "TYPES"): {"r": {"USAGE": False}}}, [f'{HEAD}REVOKE ALL ON TYPES FROM "r"']),
+        (
+            {"state": "absent"},
+            {("o", "TYPES"): {"r": {"USAGE": False}}},
+            [f'{HEAD}REVOKE ALL ON TYPES FROM "r"'],
+        ),
         ({"state": "absent"}, {("o", "TABLES"): {"s": {"SELECT": False}}}, []),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._postgres import inputs
 
+
 @pytest.mark.parametrize(
     ("databases", "users", "said"),
     [

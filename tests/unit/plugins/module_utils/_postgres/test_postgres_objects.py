@@ -49,7 +49,12 @@ def test_another_encryption_is_refused() -> None:
     [
         (Role("u"), None, "CREATE ROLE \"u\" LOGIN PASSWORD 'V'", "role u: login, password set"),
         (Role("u"), StoredRole(True, -1, "V"), "", ""),
-        (Role("u"), StoredRole(True, -1, "W"), "ALTER ROLE \"u\" LOGIN PASSWORD 'V'", "role u: login, password set"),
+        (
+            Role("u"),
+            StoredRole(True, -1, "W"),
+            "ALTER ROLE \"u\" LOGIN PASSWORD 'V'",
+            "role u: login, password set",
+        ),
         (
             Role("u", connection_limit=5),
             StoredRole(True, -1, "V"),
@@ -59,7 +64,12 @@ def test_another_encryption_is_refused() -> None:
         (Role("u", connection_limit=-1), StoredRole(True, -1, "V"), "", ""),
         (Role("u"), StoredRole(True, 7, "V"), "", ""),
         (Role("team", login=False), None, 'CREATE ROLE "team" NOLOGIN', "role team: no login"),
-        (Role("team", login=False), StoredRole(True, -1, "X"), 'ALTER ROLE "team" NOLOGIN', "role team: no login"),
+        (
+            Role("team", login=False),
+            StoredRole(True, -1, "X"),
+            'ALTER ROLE "team" NOLOGIN',
+            "role team: no login",
+        ),
     ],
 )
 def test_roles_that_differ_change(role: Role, stored: StoredRole | None, sql: str, after: str) -> None:
@@ -96,9 +106,13 @@ def test_memberships_that_lack_take_a_statement_for_each_role() -> None:
         ({"encoding": "nix"}, [], "no encoding 'nix'"),
     ],
 )
-def test_a_database_changes_its_owner_and_limit_only(wanted: dict[str, Any], sql: list[str], said: str) -> None:
+def test_a_database_changes_its_owner_and_limit_only(
+    wanted: dict[str, Any], sql: list[str], said: str
+) -> None:
     encodings = {"utf-8": "UTF8", "latin1": "LATIN1", "nix": ""}
-    problems, created, altered = objects.database_changes([{"name": "d", **wanted}], {"d": DATABASE}, encodings)
+    problems, created, altered = objects.database_changes(
+        [{"name": "d", **wanted}], {"d": DATABASE}, encodings
+    )
     assert created == []
     assert [change.sql for change in altered] == sql
     assert bool(problems) == bool(said)
@@ -120,7 +134,7 @@ KNOWN = {"x": {"default": "2", "versions": ["1", "2", "3"], "updates": ["2"]}}
     ("extension", "installed", "sql", "said"),
     [
         ({}, None, 'CREATE EXTENSION "x";', ""),
-        ({"schema": "s", "version": "1", "cascade": True}, None, "\"x\" SCHEMA \"s\" VERSION '1' CASCADE;", ""),
+        ({"schema": "s", "version": "1", "cascade": True}, None, '"x" SCHEMA "s" VERSION \'1\' CASCADE;', ""),
         ({}, "1", "", ""),
         ({"version": "1"}, "1", "", ""),
         ({"version": "2"}, "1", "ALTER EXTENSION \"x\" UPDATE TO '2'", ""),
@@ -167,7 +181,9 @@ def test_what_users_own_in_words() -> None:
 
 
 def test_roles_that_nobody_creates_are_problems() -> None:
-    problems = objects.unknown_roles([("a", "the user u"), ("b", "postgres_grants"), ("a", "the user u")], ["b"])
+    problems = objects.unknown_roles(
+        [("a", "the user u"), ("b", "postgres_grants"), ("a", "the user u")], ["b"]
+    )
     assert problems == [
         "the role 'a' of the user u does not exist. Correct the name, or add it to postgres_roles"
     ]

@@ -16,7 +16,9 @@ DEVICE = "/dev/disk/by-id/data"
 
 
 def given(**changes: Any) -> dict[str, Any]:
-    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+        "options"
+    ]
     defaults = {name: option.get("default") for name, option in options.items()}
     users = [{"name": "u", "password": "s3cr3t", "databases": ["mydb"]}]
     return {**defaults, "postgres_users": users, **changes}
@@ -60,7 +62,10 @@ def disk(**changes: Any) -> dict[str, Any]:
 
 
 def made(
-    inputs: dict[str, Any], look: dict[str, Any], volume_seen: dict[str, Any] | None = None, check: bool = False
+    inputs: dict[str, Any],
+    look: dict[str, Any],
+    volume_seen: dict[str, Any] | None = None,
+    check: bool = False,
 ) -> dict[str, Any]:
     return plan.plan(inputs, look, volume_seen, renderer("postgres"), check)
 
@@ -102,7 +107,11 @@ def test_known_distributions_are_those_of_the_galaxy_page() -> None:
         ({"postgres_version": 17}, CLUSTER, None),
         ({"postgres_settings": {"port": 1}}, (), "which it checks: postgres_port"),
         ({"postgres_settings": {"a b": 1}}, (), "'a b' is no name"),
-        ({"postgres_hba": [{"type": "host", "databases": ["d"], "users": ["u"], "method": "x"}]}, (), "no address"),
+        (
+            {"postgres_hba": [{"type": "host", "databases": ["d"], "users": ["u"], "method": "x"}]},
+            (),
+            "no address",
+        ),
         ({"postgres_ident": [{"map": "m", "system": "a\nb", "user": "u"}]}, (), "control character"),
         ({"postgres_tls_required": True}, (), "postgres_tls_required: without postgres_tls"),
         ({"postgres_users": [{"name": "a", "password": "x", "databases": ["nix"]}]}, (), "'nix'"),
@@ -190,7 +199,13 @@ def test_objects_have_passwords_apart() -> None:
     inputs = given(
         postgres_roles=["team"],
         postgres_users=[
-            {"name": "u", "password": "s3cr3t", "databases": ["mydb"], "roles": ["team"], "connection_limit": 7},
+            {
+                "name": "u",
+                "password": "s3cr3t",
+                "databases": ["mydb"],
+                "roles": ["team"],
+                "connection_limit": 7,
+            },
             {"name": "gone", "state": "absent"},
         ],
     )
@@ -200,13 +215,21 @@ def test_objects_have_passwords_apart() -> None:
     assert found["absent"] == ["gone"]
     assert found["roles"] == [
         {"name": "team", "login": False},
-        {"name": "u", "databases": ["mydb"], "member_of": ["team"], "connection_limit": 7, "scram_iterations": 4096},
+        {
+            "name": "u",
+            "databases": ["mydb"],
+            "member_of": ["team"],
+            "connection_limit": 7,
+            "scram_iterations": 4096,
+        },
         {"name": "postgres_exporter", "connection_limit": 5, "member_of": ["pg_monitor"]},
     ]
 
 
 def test_tls_that_nobody_wants_any_more_is_removed() -> None:
-    assert made(given(), seen(plan.TLS_DIRECTORY))["surplus"] == [{"path": plan.TLS_DIRECTORY, "state": "absent"}]
+    assert made(given(), seen(plan.TLS_DIRECTORY))["surplus"] == [
+        {"path": plan.TLS_DIRECTORY, "state": "absent"}
+    ]
     found = made(given(postgres_tls=True), seen(plan.TLS_DIRECTORY))
     assert found["surplus"] == []
     assert found["certificate"] == "/etc/ssl/pooled/postgres/server.crt"
@@ -224,7 +247,10 @@ def test_tls_that_nobody_wants_any_more_is_removed() -> None:
         ({"mounted": {}, "clusters": [], "signature": "", "blank": False}, "first 16 MiB are not blank"),
         ({"signature": "xfs"}, "holds xfs, and not ext4. Set postgres_data_filesystem to it"),
         ({"signature": "partitions (gpt)"}, "holds partitions (gpt), and not ext4. Choose another device"),
-        ({"clusters": [{"path": "15/main", "uid": 1, "gid": 1}]}, "holds 15/main, and this host gets PostgreSQL 17"),
+        (
+            {"clusters": [{"path": "15/main", "uid": 1, "gid": 1}]},
+            "holds 15/main, and this host gets PostgreSQL 17",
+        ),
     ],
 )
 def test_a_volume_that_could_lose_data_is_refused(changes: dict[str, Any], said: str | None) -> None:
