@@ -16,7 +16,5 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "process_rows": model.process_rows,
-            "site_status": model.site_status,
             "user_problems": model.user_problems,
         }

@@ -42,6 +42,16 @@ def instance_ids() -> list[str]:
     return [found.id for backend in backends for found in backend.all_instances()]
 
 
+def image_names() -> list[str]:
+    """Return the names of the images that were registered, without those that moto brings along."""
+    return sorted(
+        image.name
+        for account, _region, backend in ec2_backends.iter_backends()
+        for image in backend.amis.values()
+        if image.owner_id == account
+    )
+
+
 def _instance(backend: Any, found: Any, name: str) -> Instance:
     key = backend.key_pairs.get(found.key_name)
     return Instance(

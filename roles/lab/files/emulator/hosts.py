@@ -1,11 +1,11 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the lab's hosts should be, what they are, and the steps from the one to the other. Pure."""
+"""Compare the lab's hosts with the account, and return the steps that bring them in line. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Settings:
-    """What the role says of its hosts, in one JSON document."""
+    """Settings of the hosts, from the role's JSON document."""
 
     image: str
     network: str
@@ -32,7 +32,7 @@ class Settings:
     owner_label: str
     instance_label: str
     become: bool
-    # The hard limit of open files that a host gets, its own can't exceed this machine's.
+    # A host's hard limit of open files. It can't exceed this machine's.
     file_limit: int
 
     @property
@@ -50,7 +50,7 @@ class Settings:
 
 
 def parse(document: Mapping[str, Any]) -> Settings:
-    """Return the settings in a JSON document. Raises ValueError on one that lacks some or has others."""
+    """Return the settings in a JSON document. Raises ValueError for missing and unknown ones."""
     types = {"become": bool, "file_limit": int}
     names = [field.name for field in fields(Settings)]
     for name in names:
@@ -109,10 +109,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Account:
-    """What of the emulated account concerns the hosts of a stack.
+    """The part of the emulated account that concerns the hosts of a stack.
 
     ``members`` are the addresses of the running instances by security group, of all stacks; ``volumes`` the
-    ids of all volumes that there are.
+    ids of all volumes.
     """
 
     instances: tuple[Instance, ...]
@@ -127,11 +127,19 @@ class Account:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the lab. ``run`` tells one run of it from the next; it is empty while it is down."""
+    """A container of the lab.
+
+    Attributes:
+        name: its name.
+        instance: id of its instance.
+        run: tells one run of it from the next; empty while it does not run.
+        lost: its id, if Podman believes that it runs and its processes are gone.
+    """
 
     name: str
     instance: str
     run: str
+    lost: str = ""
 
     @property
     def running(self) -> bool:
@@ -139,24 +147,45 @@ class Container:
         return bool(self.run)
 
 
-def parse_containers(listing: str, instance_label: str) -> tuple[Container, ...]:
-    """Return the containers in what ``podman ps --all --format json`` prints."""
+def parse_containers(
+    listing: str, instance_label: str, alive: Callable[[int, str], bool]
+) -> tuple[Container, ...]:
+    """Return the containers in what ``podman ps --all --format json`` prints.
+
+    A container without the instance's label is somebody else's.
+
+    Args:
+        listing: what Podman prints.
+        instance_label: name of the label with the instance's id.
+        alive: whether a process, by its id, is that of a container, by its id.
+    """
     return tuple(
-        Container(
-            name=row["Names"][0],
-            instance=row["Labels"][instance_label],
-            run=f"{row['StartedAt']} {row['Pid']}" if row["State"] == "running" else "",
-        )
+        _container(row, row["Labels"][instance_label], alive)
         for row in json.loads(listing or "[]") or []
+        if instance_label in (row["Labels"] or {})
+    )
+
+
+def _container(row: Mapping[str, Any], instance: str, alive: Callable[[int, str], bool]) -> Container:
+    # Podman learns of an end from conmon. If conmon was killed too, or the machine was restored, Podman still
+    # says "running", or "stopping" after an attempt to stop it.
+    supposed = row["State"] in ("running", "stopping")
+    runs = supposed and alive(row["Pid"], row["Id"])
+    return Container(
+        name=row["Names"][0],
+        instance=instance,
+        run=f"{row['StartedAt']} {row['Pid']}" if runs else "",
+        lost=row["Id"] if supposed and not runs else "",
     )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, in this order. Containers are called by name, hosts by their instance."""
+    """Steps, in their order."""
 
     remove: tuple[str, ...]
     stop: tuple[str, ...]
+    settle: tuple[Container, ...]
     create: tuple[Instance, ...]
     start: tuple[Instance, ...]
 
@@ -177,6 +206,7 @@ def plan(instances: Sequence[Instance], containers: Sequence[Container], setting
             for container in there.values()
             if container.running and not wanted[container.instance].running
         ),
+        settle=tuple(container for container in there.values() if container.lost),
         create=tuple(instance for instance in instances if instance.id not in there),
         start=tuple(
             instance
@@ -193,6 +223,7 @@ def create_command(settings: Settings, instance: Instance) -> list[str]:
     return [
         "--runtime=runc",
         "create",
+        "--pull=never",
         f"--name={container_name(settings, instance)}",
         f"--label={settings.owner_label}={settings.state_dir}",
         f"--label={settings.instance_label}={instance.id}",

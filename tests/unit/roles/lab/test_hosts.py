@@ -41,8 +41,8 @@ B = replace(A, id="i-b", name="b", address="10.0.2.4")
 UP, DOWN = "1760000000 42", ""
 
 
-def container(instance: Instance, run: str) -> Container:
-    return Container(f"pooled-{instance.name}", instance.id, run)
+def container(instance: Instance, run: str, lost: str = "") -> Container:
+    return Container(f"pooled-{instance.name}", instance.id, run, lost)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,12 @@ def container(instance: Instance, run: str) -> Container:
         pytest.param([A, B], [], {"create": ["a", "b"], "start": ["a", "b"]}, id="new"),
         pytest.param([A, B], [container(A, UP), container(B, UP)], {}, id="as it should be"),
         pytest.param([A], [container(A, DOWN)], {"start": ["a"]}, id="stopped by hand"),
+        pytest.param(
+            [A],
+            [container(A, DOWN, "id-a")],
+            {"settle": ["pooled-a"], "start": ["a"]},
+            id="processes are gone",
+        ),
         pytest.param([replace(A, state="pending")], [], {"create": ["a"], "start": ["a"]}, id="pending"),
         pytest.param(
             [replace(A, state="stopped")], [container(A, UP)], {"stop": ["pooled-a"]}, id="to be stopped"
@@ -75,6 +81,7 @@ def test_plan(instances: list[Instance], containers: list[Container], steps: dic
     made = plan(instances, containers, SETTINGS)
     assert list(made.remove) == steps.get("remove", [])
     assert list(made.stop) == steps.get("stop", [])
+    assert [one.name for one in made.settle] == steps.get("settle", [])
     assert [instance.name for instance in made.create] == steps.get("create", [])
     assert [instance.name for instance in made.start] == steps.get("start", [])
 
@@ -124,19 +131,41 @@ def test_rules_are_those_of_the_instances_groups() -> None:
 
 
 def test_podmans_listing_is_read() -> None:
-    rows = [
-        {
-            "Names": ["pooled-a"],
-            "Labels": {"owner": "/srv/lab", "instance": "i-a"},
-            "State": "running",
-            "StartedAt": 1760000000,
-            "Pid": 42,
-        },
-        {"Names": ["pooled-b"], "Labels": {"instance": "i-b"}, "State": "exited", "StartedAt": 1, "Pid": 0},
-    ]
-    assert parse_containers(json.dumps(rows), "instance") == (container(A, UP), container(B, DOWN))
+    assert read([row("a"), row("b", State="exited", Pid=0)]) == (container(A, UP), container(B, DOWN))
     # Podman 4 prints null for none.
-    assert parse_containers("null", "instance") == parse_containers("", "instance") == ()
+    assert parse_containers("null", "instance", alive) == parse_containers("", "instance", alive) == ()
+
+
+@pytest.mark.parametrize("state", ["running", "stopping"])
+def test_a_container_whose_processes_are_gone_is_lost(state: str) -> None:
+    assert read([row("a", State=state, Pid=43)]) == (container(A, DOWN, "id-a"),)
+
+
+@pytest.mark.parametrize("labels", [None, {"owner": "/srv/lab"}])
+def test_a_container_that_somebody_else_started_is_left_alone(labels: dict[str, str] | None) -> None:
+    assert read([row("c", Labels=labels)]) == ()
+
+
+def row(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a row of Podman's listing."""
+    return {
+        "Names": [f"pooled-{name}"],
+        "Id": f"id-{name}",
+        "Labels": {"owner": "/srv/lab", "instance": f"i-{name}"},
+        "State": "running",
+        "StartedAt": 1760000000,
+        "Pid": 42,
+        **changes,
+    }
+
+
+def alive(pid: int, container_id: str) -> bool:
+    """Say that the only process there is has the id 42."""
+    return pid == 42 and bool(container_id)
+
+
+def read(rows: list[dict[str, Any]]) -> tuple[Container, ...]:
+    return parse_containers(json.dumps(rows), "instance", alive)
 
 
 def test_losetups_listing_is_read() -> None:

@@ -53,6 +53,13 @@ class Notebook(Machine):
     def containers(self) -> tuple[Container, ...]:
         return tuple(self.there.values())
 
+    def settle(self, container: Container) -> None:
+        self.note("settle")
+
+    def wait_booted(self, name: str) -> str:
+        self.note("boot")
+        return f"ssh-ed25519 key-of-{name} comment"
+
     def create(self, instance: Instance) -> None:
         self.note("create")
         # What is mounted must be there by now.
@@ -63,7 +70,7 @@ class Notebook(Machine):
     def start(self, name: str) -> None:
         self.note("start")
         self.runs += 1
-        self.there[name] = replace(self.there[name], run=f"run {self.runs}")
+        self.there[name] = replace(self.there[name], run=f"run {self.runs}", lost="")
 
     def stop(self, name: str) -> None:
         self.note("stop")
@@ -111,21 +118,37 @@ def keeper(account: FakeAccount, machine: Notebook) -> Keeper:
     """Return a keeper that has made the host."""
     made = Keeper(account.read, lambda _settings: machine)
     made.arm(machine.settings)
-    changes, hosts = made.reconcile()
+    changes, hosts = made.bring_up()
     assert changes == [
-        "vol-1 is made",
-        "pooled-a has other volumes",
-        "pooled-a is there",
-        "pooled-a is running",
+        "created vol-1",
+        "linked the volumes of pooled-a",
+        "created pooled-a",
+        "started pooled-a",
+        "wrote known_hosts",
     ]
     assert [host.name for host in hosts] == ["a"]
     # The volume before the start, and the rules right after it.
-    assert machine.taken() == ["losetup --find", "create", "start", "rules"]
+    assert machine.taken() == ["losetup --find", "create", "start", "rules", "boot"]
     return made
 
 
 def test_what_is_as_it_should_be_is_left_alone(keeper: Keeper, machine: Notebook) -> None:
-    assert keeper.reconcile()[0] == machine.taken() == []
+    assert keeper.bring_up()[0] == machine.taken() == []
+
+
+def test_only_hosts_keys_that_were_read_inside_them_are_trusted(keeper: Keeper, machine: Notebook) -> None:
+    file = machine.settings.state / "known_hosts"
+    assert file.read_text() == "i-a ssh-ed25519 key-of-pooled-a\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.unlink()
+    assert keeper.bring_up()[0] == ["wrote known_hosts"]
+
+
+def test_a_host_that_has_lost_its_processes_is_started(keeper: Keeper, machine: Notebook) -> None:
+    """Podman believes that it runs: without the first step the start would do nothing."""
+    machine.there["pooled-a"] = Container("pooled-a", "i-a", "", lost="id-a")
+    assert keeper.bring_up()[0] == ["found pooled-a without processes", "started pooled-a"]
+    assert machine.taken() == ["settle", "start", "rules", "boot"]
 
 
 def test_the_next_emulator_knows_what_was_done(
@@ -133,14 +156,14 @@ def test_the_next_emulator_knows_what_was_done(
 ) -> None:
     another = Keeper(account.read, lambda _settings: machine)
     another.arm(machine.settings)
-    assert another.reconcile()[0] == machine.taken() == []
+    assert another.reconcile() == machine.taken() == []
 
 
 def test_a_changed_rule_is_applied(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     account.port = 23
-    assert keeper.reconcile()[0] == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
     assert machine.taken() == ["rules"]
-    assert keeper.reconcile()[0] == []
+    assert keeper.reconcile() == []
 
 
 def test_a_rule_that_could_not_be_applied_is_tried_again(
@@ -150,22 +173,22 @@ def test_a_rule_that_could_not_be_applied_is_tried_again(
     with pytest.raises(MachineError, match="Failed to rules"):
         keeper.reconcile()
     machine.broken = ""
-    assert keeper.reconcile()[0] == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
 
 
 def test_another_run_of_the_container_gets_its_rules(keeper: Keeper, machine: Notebook) -> None:
     """Somebody restarted it by hand: its network namespace is a new one, without rules."""
     machine.there["pooled-a"] = Container("pooled-a", "i-a", "run by hand")
-    assert keeper.reconcile()[0] == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
 
 
 def test_a_stopped_host_keeps_its_volume(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     account.instances = (replace(HOST, state="stopped"),)
-    assert keeper.reconcile()[0] == ["pooled-a is stopped, as its instance is"]
+    assert keeper.reconcile() == ["stopped pooled-a, as its instance is"]
     assert machine.settings.volume_file("vol-1").exists()
     account.instances = (HOST,)
     machine.taken()
-    assert keeper.reconcile()[0] == ["pooled-a is running"]
+    assert keeper.reconcile() == ["started pooled-a"]
     assert machine.taken() == ["start", "rules"]
 
 
@@ -177,7 +200,7 @@ def test_a_host_that_runs_is_shown_a_new_volume(
         (replace(HOST, volumes=(VOLUME, second)),),
         frozenset({"vol-1", "vol-2"}),
     )
-    assert keeper.reconcile()[0] == ["vol-2 is made", "pooled-a has other volumes"]
+    assert keeper.reconcile() == ["created vol-2", "linked the volumes of pooled-a"]
     assert machine.taken() == ["losetup --find", "show 2"]
     links = sorted(path.name[-4:] for path in (machine.settings.host_dir("i-a") / "by-id").iterdir())
     assert links == ["vol1", "vol2"]
@@ -185,9 +208,9 @@ def test_a_host_that_runs_is_shown_a_new_volume(
 
 def test_a_volume_grows_and_never_shrinks(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     file = machine.settings.volume_file("vol-1")
-    for size, changes in ((3, ["vol-1 is enlarged"]), (2, [])):
+    for size, changes in ((3, ["enlarged vol-1"]), (2, [])):
         account.instances = (replace(HOST, volumes=(replace(VOLUME, size=size),)),)
-        assert keeper.reconcile()[0] == changes
+        assert keeper.reconcile() == changes
         assert file.stat().st_size == 3 * 1024**3
     # Sparse: only what is written takes room.
     assert file.stat().st_blocks == 0
@@ -200,9 +223,8 @@ def test_a_terminated_instance_leaves_what_its_volume_says(
     account.instances = ()
     if deleted:
         account.volumes = frozenset()
-    changes, hosts = keeper.reconcile()
-    assert changes == ["pooled-a is gone, as its instance is"] + ["vol-1 is gone"] * deleted
-    assert hosts == []
+    changes = keeper.reconcile()
+    assert changes == ["removed pooled-a, whose instance is terminated"] + ["deleted vol-1"] * deleted
     assert machine.taken() == ["remove", "losetup --detach"]
     assert machine.settings.volume_file("vol-1").exists() is not deleted
     assert not machine.settings.host_dir("i-a").exists()

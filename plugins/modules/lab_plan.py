@@ -1,0 +1,50 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright: Pooled Postgres contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab_plan
+short_description: Plans the lab
+version_added: 0.2.0
+author: Pooled Postgres maintainers (@pooled-postgres)
+description:
+  - Reads the inputs of the role C(lab), looks at this machine once, and returns what the role must do.
+  - Runs on the control host, inside the role. It changes nothing, and fails with all problems at once.
+extends_documentation_fragment:
+  - pooled.postgres.attributes
+  - pooled.postgres.attributes.info_module
+options:
+  inputs_only:
+    description: Check the inputs only, and return what is wrong with them as RV(problems).
+    type: bool
+    default: false
+  state:
+    description: What to plan. V(bare) are hosts without an emulated API, V(absent) is the teardown of either.
+    type: str
+    choices: [present, bare, absent]
+    default: present
+"""
+
+EXAMPLES = r"""
+- name: Plan the lab
+  pooled.postgres.lab_plan:
+  register: __lab
+"""
+
+RETURN = r"""
+problems:
+  description: What is wrong, each with what to do. Empty on success.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+packages:
+  description: Debian packages that the lab needs and this machine lacks.
+  returned: success, unless O(state=absent)
+  type: list
+  elements: str
+  sample: [podman, runc]
+"""
