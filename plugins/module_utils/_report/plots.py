@@ -234,7 +234,7 @@ def over_number(
         layers += _layer(row, {"type": "text", "text": reference[1], **side}, x=x, y={"value": -6})
     for number, curve in enumerate(curves):
         look = {"color": COLOURS[curve.look % 8]}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"x": point.x, "y": point.y / factor}
             | {"low": (point.low or point.y) / factor, "high": (point.high or point.y) / factor}
             for point in curve.points
@@ -243,7 +243,8 @@ def over_number(
         failed = [{"x": point.x} for point in curve.points if point.y is None]
         middle, low = ({**y, "field": name} for name in ("y", "low"))
         # A failed run between two others leaves a hole.
-        holes = sorted([*rows, *({**one, "y": None} for one in failed)], key=lambda row: row["x"])
+        holes = [*rows, *({**one, "y": None} for one in failed)]
+        holes.sort(key=lambda row: float(row["x"]))
         layers += _layer(
             holes, {"type": "line", "strokeDash": _DASHES[curve.look % 4], **look}, x=x, y=middle
         )
@@ -266,7 +267,7 @@ def figures_of(curves: Iterable[Curve]) -> list[float]:
 
 def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> Markup:
     """Return a bar for the single point of each curve; each case has its own scale."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for case, curves in cases.items():
         top = max(figures_of(curves), default=0) or 1
         for curve in curves:
