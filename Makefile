@@ -18,13 +18,22 @@ export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.state/molecule
 export ANSIBLE_HOME := $(CURDIR)/.state/ansible
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Scripts of the environment start with its path, which a space ends.
+ifneq ($(words $(CURDIR)),1)
+$(error Failed to use this checkout: its path "$(CURDIR)" has a space. Move it to a path without one)
+endif
+
 .PHONY: help demo up bench status report down test env env-dev lint unit sanity emulated molecule dashboards constraints
 
 help:  ## List the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: env  ## Environment, lab, site, and a short benchmark: direct against pooled
-	@$(BIN)/python runner.py up --target lab
+demo:  ## Environment, lab, site, and a short benchmark: direct against pooled
+	@tools/early & early=$$!
+	$(MAKE) env
+	# The role repeats what failed, and says why.
+	wait $$early || true
+	$(BIN)/python runner.py up --target lab
 	$(BIN)/python runner.py bench --target lab
 
 up bench status report: env  ## A single step of the demo

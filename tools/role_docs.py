@@ -104,7 +104,7 @@ def table(options: dict[str, Any]) -> str:
 
 def load(path: Path) -> Any:
     """Return the content of a YAML file. Raises OSError and yaml.YAMLError."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def page(folder: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._exporters import inputs as checks
-from ansible_collections.pooled.postgres.plugins.module_utils._exporters import plan
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters import places, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import PlanAction, Render
 
 
@@ -18,7 +18,7 @@ class ActionModule(PlanAction):
 
     def problems(self, inputs: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the inputs as far as that needs no host."""
-        return checks.problems(inputs, plan.ACCOUNT)
+        return checks.problems(inputs, places.ACCOUNT)
 
     def look(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of host_info."""

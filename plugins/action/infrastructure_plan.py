@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,22 +105,20 @@ class ActionModule(PlanAction):
         problem = role.state_problem(inputs, here, json.loads(read(path) or "{}"))
         return [problem] if problem else []
 
-    def planned(
-        self, inputs: Mapping[str, Any], found: Mapping[str, Any], admin_cidr: str
-    ) -> dict[str, Any]:
+    def planned(self, inputs: Mapping[str, Any], found: Mapping[str, Any], admin_cidr: str) -> dict[str, Any]:
         """Return the plan of the stack."""
         if not role.is_settled(found):
             return {"problems": [], "settled": False}
         profile = role.profile(inputs, found["region"])
         asked = role.stack_inputs(inputs, admin_cidr, self.key(inputs)[0], profile)
         made = role.infrastructure_plan(inputs, found, asked)
-        complete = {one["name"] for one in inputs["infrastructure_instances"]} == set(made["ids"]["instances"])
+        complete = len(made["ids"]["instances"]) == len(inputs["infrastructure_instances"])
         return {
             **made,
             "problems": self.state_problem(inputs, found) + made["problems"],
             "settled": True,
             "shown": role.headline(inputs, found, made["lines"], "nothing to do"),
-            "make_key": role.is_own_key(inputs) and not os.path.exists(inputs["infrastructure_key_file"]),
+            "make_key": role.is_own_key(inputs) and not Path(inputs["infrastructure_key_file"]).exists(),
             "files": self.files(inputs, found, made["ids"]) if complete else [],
         }
 
@@ -166,6 +163,7 @@ def own_cidr(service: str) -> tuple[str, str]:
     """Return the caller's own address as a network, or why it is not known."""
     try:
         said = open_url(service, timeout=10).read(200).decode(errors="replace").strip()
-    except Exception as exc:  # noqa: BLE001 - open_url lets through what urllib, ssl and sockets raise
+    except Exception as exc:
+        # open_url lets through what urllib, ssl and sockets raise.
         said = str(exc)
     return f"{said}/32", role.own_address_problem(said, service)

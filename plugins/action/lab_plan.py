@@ -7,14 +7,17 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._lab import look, plan
+from ansible_collections.pooled.postgres.plugins.module_utils._lab import image, look, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import PlanAction
 
 _PLANS = {"present": plan.lab_plan, "absent": plan.teardown_plan, "bare": plan.bare_plan}
 
 
 class ActionModule(PlanAction):
-    """Plan the lab, hosts without it, the teardown of either, or only check its inputs. Runs on the control host, where the lab is."""
+    """Plan the lab, bare hosts, or the teardown of either; or only check the inputs.
+
+    It looks at the control host, where the lab is.
+    """
 
     role = "lab"
 
@@ -41,7 +44,7 @@ class ActionModule(PlanAction):
             inputs["lab_state_dir"],
             port=inputs["lab_emulator_port"],
             image_name=inputs["lab_image"],
-            commands=list(plan.PACKAGES),
+            commands=list(image.COMMANDS),
             everything=args["state"] == "absent",
         )
         made = _PLANS[args["state"]](inputs, {**seen, "become": become})

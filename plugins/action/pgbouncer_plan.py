@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import plan
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import plan, problems
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import PlanAction, Render
 
 
@@ -22,7 +22,7 @@ class ActionModule(PlanAction):
 
     def problems(self, inputs: Mapping[str, Any]) -> list[str]:
         """Return what is wrong with the inputs, as far as that needs no host."""
-        return plan.problems(inputs)
+        return problems.of_inputs(inputs)
 
     def plan(
         self, inputs: Mapping[str, Any], seen: Mapping[str, Any], render: Render, check_mode: bool

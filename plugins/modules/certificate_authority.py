@@ -11,8 +11,8 @@ short_description: Make or renew the own CA on the machine that runs the playboo
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Makes C(authority.key) and C(authority.crt) if they are missing, and renews the certificate before it ends, with the
-    same key.
+  - Makes C(authority.key) and C(authority.crt) if they are missing, and renews the certificate before it
+    ends, with the same key.
   - Hosts that run side by side share the CA. A lock keeps them from making two, which the tasks of
     C(community.crypto) could not do.
 extends_documentation_fragment: [pooled.postgres.attributes]

@@ -11,7 +11,8 @@ short_description: Look at the certificate, the key and the CA of a service
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads C(server.crt) and C(authority.crt) in a directory, and checks that C(server.key) belongs to the certificate.
+  - Reads C(server.crt) and C(authority.crt) in a directory, and checks that C(server.key) belongs to the
+    certificate.
   - The key stays on the host.
 extends_documentation_fragment:
   - pooled.postgres.attributes
@@ -76,14 +77,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pooled.postgres.plugins.module_utils._host import look
 from ansible_collections.pooled.postgres.plugins.module_utils._certificates import files
+from ansible_collections.pooled.postgres.plugins.module_utils._host import look
 
 
 def seen(params: dict[str, Any], tmpdir: str) -> dict[str, Any]:
     """Return what the module documents. Raises OSError."""
     directory = params["directory"]
-    certificate, key, authority = (f"{directory}/{name}" for name in ("server.crt", "server.key", "authority.crt"))
+    certificate, key, authority = (
+        f"{directory}/{name}" for name in ("server.crt", "server.key", "authority.crt")
+    )
     given = {part: path for part, path in (params["given"] or {}).items() if path}
     expected = given.get("certificate") or certificate
     if params["certificate"]:

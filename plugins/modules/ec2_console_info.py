@@ -11,8 +11,8 @@ short_description: Reads the end of an instance's console
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads what an instance wrote to its console, for when it can't be reached.
-  - EC2 has it some minutes after it was written.
+  - Reads the console of an instance that can't be reached.
+  - EC2 shows it with a delay of some minutes.
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -31,7 +31,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Console of the host is read
+- name: Read the host's console
   pooled.postgres.ec2_console_info:
     instance_id: i-0123456789abcdef0
   register: console
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: The last lines that are not empty, without control characters; none if there is no console.
+  description: The last lines that are not empty, without control characters.
   returned: success
   type: list
   elements: str

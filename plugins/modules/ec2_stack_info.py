@@ -11,10 +11,8 @@ short_description: Reads all of a stack from EC2
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads what carries the tag C(Stack) of one value, of all kinds of resources that a stack is made of,
-    in one process that makes its calls side by side.
-  - What is gone (terminated instances, deleted NAT gateways) is left out, although EC2 lists it a while
-    longer.
+  - Reads all resources of a stack, which share one value of the tag C(Stack), in parallel calls.
+  - Leaves out terminated instances and deleted NAT gateways, which EC2 lists a while longer.
   - The group C(pooled.postgres.aws) of C(module_defaults) sets the options of the connection of this module
     and of all of C(amazon.aws).
 extends_documentation_fragment:
@@ -29,11 +27,11 @@ options:
     type: str
     required: true
   key_name:
-    description: Name of a key pair that is returned too, whether it carries the tag or not.
+    description: Name of a key pair to return, even without the tag.
     type: str
   image:
     description:
-      - The image that is returned, the newest available one that fits.
+      - The image to return: the newest available one that fits.
       - Either O(image.id), or O(image.owner) and O(image.name).
     type: dict
     suboptions:
@@ -53,7 +51,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Stack is known
+- name: Read the stack
   pooled.postgres.ec2_stack_info:
     stack: pooled
     key_name: pooled-db-cluster
@@ -62,17 +60,17 @@ EXAMPLES = r"""
       name: debian-13-amd64-*
   register: found
 
-- name: Defaults reach both collections
+- name: Set defaults for both collections
   hosts: localhost
   module_defaults:
     group/pooled.postgres.aws:
       region: ap-southeast-1
   tasks:
-    - name: Stack is known
+    - name: Read the stack
       pooled.postgres.ec2_stack_info:
         stack: pooled
 
-    - name: Zones are known
+    - name: List the zones
       amazon.aws.aws_az_info:
 """
 
@@ -202,7 +200,7 @@ stack:
           disable_api_termination: false
           tags: {Name: postgres-db-server, Role: database, Stack: pooled}
 image:
-  description: The newest available image that fits O(image). Null if there is none or none was asked for.
+  description: The newest available image that fits O(image). Null without one.
   returned: success
   type: dict
   contains:
@@ -232,7 +230,7 @@ image:
       type: str
       sample: "2025-06-01T21:31:00.000Z"
 calls:
-  description: How many requests were sent to AWS, tries that had to be repeated included.
+  description: Number of requests to AWS, retries included.
   returned: success
   type: int
   sample: 15

@@ -57,7 +57,7 @@ options:
     description: Password of O(user).
     type: str
   refused:
-    description: Whether a scrape without a login must be refused with HTTP status 401. Then no figures are checked.
+    description: Whether a scrape must be refused with HTTP status 401. Then no figures are checked.
     type: bool
     default: false
   wait:
@@ -112,7 +112,7 @@ def main() -> None:
     try:
         context = scrape.tls_context(params["ca_path"]) if params["tls"] else None
     except OSError as error:
-        module.fail_json(msg=f"Failed to read the CA's certificate {params['ca_path']}: {error}. Run the role again.")
+        module.fail_json(msg=f"Failed to read {params['ca_path']}: {error}. Run the role again.")
     way = scrape.Way(params["address"], context, params["user"], params["password"])
     failed = scrape.wait_for_all(
         params["exporters"], lambda one: scrape.wait(one, way, params["refused"], params["wait"])
@@ -120,9 +120,7 @@ def main() -> None:
     if failed:
         count = "1 exporter" if len(failed) == 1 else f"{len(failed)} exporters"
         lines = "".join(f"\n- {line}" for line in failed)
-        module.fail_json(
-            msg=f"Failed to scrape {count}. Look at journalctl -u with the service's name on this host.{lines}"
-        )
+        module.fail_json(msg=f"Failed to scrape {count}. Look at journalctl -u NAME on this host.{lines}")
     module.exit_json(changed=False, scraped=[one["name"] for one in params["exporters"]])
 
 

@@ -11,8 +11,8 @@ short_description: Plan the role exporters on its host
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads the inputs of the role C(exporters) from the variables of the host, looks at the host once, and returns what
-    the tasks of the role apply.
+  - Reads the inputs of the role C(exporters) from the variables of the host, looks at the host once, and
+    returns what the tasks of the role apply.
   - It fails once with all problems. It changes nothing.
 extends_documentation_fragment: [pooled.postgres.attributes, pooled.postgres.attributes.info_module]
 options:

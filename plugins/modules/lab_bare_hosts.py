@@ -89,9 +89,7 @@ def main() -> None:
     params = module.params
     settings = bare.Settings(Path(params["state_dir"]), params["network"], params["label"])
     try:
-        bare.create(
-            params["hosts"], settings, params["mirror"], params["image"], Path(params["directory"])
-        )
+        bare.create(params["hosts"], settings, params["mirror"], params["image"], Path(params["directory"]))
     except (bare.BareError, image.ImageError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(changed=True)

@@ -11,7 +11,8 @@ short_description: Builds the image of the lab's hosts
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Builds a Debian image with systemd and cloud-init by mmdebstrap, and imports it into Podman, unless Podman has it.
+  - Builds a Debian image with systemd and cloud-init by mmdebstrap, and imports it into Podman.
+  - Does nothing where Podman has it.
   - The tag of the image follows its definition. A lock keeps two builds of one machine apart.
   - Needs root, or sudo without a password, and the commands C(mmdebstrap) and C(podman).
 extends_documentation_fragment:

@@ -10,16 +10,17 @@ short_description: Configure PgBouncer's processes, validated before any file is
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Writes C(pgbouncer.ini) of each process, the userlist, the HBA file and further files such as units, from data.
-  - A name that PgBouncer does not know is refused with the nearest known one, and so is a value of the wrong type or
-    out of range.
-  - The installed PgBouncer is started with each candidate in a scratch directory, under its own account, without TCP,
-    and with the candidates of userlist and HBA file. It is asked for its settings, databases and users, and ended.
-    Only after it accepted all candidates without an error or a warning the first file is replaced. A refusal names
-    the line, and all old files stay.
+  - Writes C(pgbouncer.ini) of each process, the userlist, the HBA file and further files such as units,
+    from data.
+  - A name that PgBouncer does not know is refused with the nearest known one, and so is a value of the
+    wrong type or out of range.
+  - It starts the installed PgBouncer with each candidate in a scratch directory, under PgBouncer's account,
+    without TCP, and with the candidates of userlist and HBA file, asks for settings, databases and users,
+    and ends it. Only if it accepts all candidates without an error or a warning, files are replaced. A
+    refusal names the line, and all old files stay.
   - A candidate that an earlier run validated, with the same PgBouncer and certificates, is not started again.
-  - The running processes are asked as well. RV(turns) tells which of them have to be reloaded or restarted, in what
-    order and why. This module does neither.
+  - The running processes are asked as well. RV(turns) tells which of them have to be reloaded or
+    restarted, in what order and why. This module does neither.
   - The files are managed as a whole. Users, comments and C(%include) that are not listed are removed.
 options:
   processes:
@@ -34,9 +35,10 @@ options:
         required: true
       settings:
         description:
-          - Settings of the section C([pgbouncer]) by name, all that the installed version has except C(conffile).
-          - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is text, such
-            as V('0770').
+          - Settings of the section C([pgbouncer]) by name, all that the installed version has except
+            C(conffile).
+          - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is
+            text, such as V('0770').
         type: dict
         default: {}
       databases:
@@ -50,7 +52,8 @@ options:
         elements: dict
         default: []
       peers:
-        description: Further processes that requests to cancel a query are passed on to, each with C(id) and C(host).
+        description:
+          - Further processes that requests to cancel a query are passed on to, each with C(id) and C(host).
         type: list
         elements: dict
         default: []
@@ -75,9 +78,10 @@ options:
           password:
             description:
               - The password, without line breaks. It is stored as O(userlist.encryption) says.
-              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random salt, so it
-                differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer cannot log
-                in to PostgreSQL as this user. For that, give the verifier or O(server).
+              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random
+                salt, so it
+                differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer
+                cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
             type: str
           verifier:
             description: The verifier that PostgreSQL holds in C(pg_authid.rolpassword), written as it is.
@@ -104,7 +108,8 @@ options:
         type: path
         default: /etc/pgbouncer/pg_hba.conf
       rules:
-        description: Rules in their order. The first that matches a connection decides; without a match it is refused.
+        description:
+          - Rules in their order. The first that matches a connection decides; without a match it is refused.
         type: list
         elements: dict
         required: true
@@ -115,7 +120,8 @@ options:
             choices: [local, host, hostssl, hostnossl]
             required: true
           databases:
-            description: Names, V(all), V(sameuser) or V(replication). The console is the database V(pgbouncer).
+            description:
+              - Names, V(all), V(sameuser) or V(replication). The console is the database V(pgbouncer).
             type: list
             elements: str
             required: true
@@ -134,7 +140,8 @@ options:
             required: true
   server:
     description:
-      - The PostgreSQL of this host. Its verifiers are used for users that have none, and its limits must fit the pools.
+      - The PostgreSQL of this host. Its verifiers are used for users that have none, and its limits must
+        fit the pools.
       - It is asked over its Unix socket, as the account V(postgres). The verifiers do not leave the host.
     type: dict
     suboptions:
@@ -221,7 +228,8 @@ options:
     type: str
     default: "0640"
   binary:
-    description: PgBouncer, which validates the files. In check mode it may be missing; nothing is validated then.
+    description:
+      - PgBouncer, which validates the files. In check mode it may be missing; nothing is validated then.
     type: path
     default: /usr/sbin/pgbouncer
   account:
@@ -236,7 +244,8 @@ extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Candidates are validated in check mode, too, unless a certificate that they name does not exist yet.
+    details: Candidates are validated in check mode, too, unless a certificate that they name does not
+    exist yet.
   diff_mode:
     support: full
     details: It hides passwords. Of the userlist it shows names and kinds of verifiers.
@@ -295,14 +304,16 @@ turns:
   description:
     - What processes have to do, in this order. Processes without anything to do are left out.
     - C(action) is V(reload), V(start) where it does not answer on its socket, or V(restart) where a setting
-      differs that PgBouncer cannot change while it runs. C(drains) tells whether its clients can leave before, C(port)
-      the port of its present socket, and C(settings) what C(SHOW CONFIG) has afterwards.
+      differs that PgBouncer cannot change while it runs. C(drains) tells whether its clients can leave
+      before, C(port) the port of its present socket, and C(settings) what C(SHOW CONFIG) has afterwards.
   returned: success
   type: list
   elements: dict
-  sample: [{id: 1, action: reload, reasons: [the userlist], drains: false, port: 6432, settings: {pool_mode: transaction}}]
+  sample:
+    - {id: 1, action: reload, reasons: [the userlist], drains: false, port: 6432, settings: {}}
 users:
-  description: Names of added, removed and updated users of the userlist, at most 200 of each, and how many there are.
+  description:
+    - Names of added, removed and updated users of the userlist, at most 200 of each, and how many there are.
   returned: with O(userlist)
   type: dict
   sample: {added: [myuser], removed: [], updated: [], counts: {added: 1, removed: 0, updated: 0}, total: 3}
@@ -319,8 +330,8 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors 
 
 _DICTS = {"type": "list", "elements": "dict", "default": []}
 _NAMES = {"type": "list", "elements": "str", "required": True}
-# no_log on whole values: Ansible logs a list as Python writes it, where a password with a quote would escape the masking
-# of the password alone; and what is not declared cannot be told from what is secret.
+# no_log on whole values: Ansible logs a list as Python writes it, where a password with a quote would
+# escape the masking of the password alone; and what is not declared cannot be told from what is secret.
 _PROCESS = {
     "path": {"type": "path", "required": True},
     "settings": {"type": "dict", "default": {}},
@@ -406,7 +417,9 @@ def main() -> None:
     invocation = {"module_args": {"processes": [process["path"] for process in params["processes"]]}}
     module.no_log_values = set()
     if not re.fullmatch(r"0?[0-7]{3}", params["mode"]):
-        module.fail_json(msg="Failed to use the mode: it is not octal. Set one such as 0640.", invocation=invocation)
+        module.fail_json(
+            msg="Failed to use the mode: it is not octal. Set one such as 0640.", invocation=invocation
+        )
     try:
         result = Manager(params, check_mode=module.check_mode, warn=module.warn).ensure()
     except (PgbouncerError, HostError) as error:
@@ -414,7 +427,8 @@ def main() -> None:
         module.fail_json(msg=str(error), invocation=invocation)
     except OSError as error:
         module.fail_json(
-            msg=f"Failed to write {error.filename or 'a file'}: {error.strerror or error}", invocation=invocation
+            msg=f"Failed to write {error.filename or 'a file'}: {error.strerror or error}",
+            invocation=invocation,
         )
     if not module._diff:
         del result["diff"]

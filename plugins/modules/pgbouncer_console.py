@@ -13,8 +13,8 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Runs a command on the console of PgBouncer and returns its rows as data.
   - Over the Unix socket, run as the account that PgBouncer runs under, no password is needed.
-  - The service manager stops PgBouncer, and C(SET) does not outlast the process, so this module refuses C(SET), and
-    accepts only the C(SHUTDOWN) that the service manager cannot do.
+  - The service manager stops PgBouncer, and C(SET) does not outlast the process, so this module refuses
+    C(SET), and accepts only the C(SHUTDOWN) that the service manager cannot do.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -38,8 +38,8 @@ options:
       - V(DISABLE) refuses new clients of a database, V(ENABLE) accepts them again.
       - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
         1.24, one client's.
-      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, accepts no further clients, and ends PgBouncer once
-        the last one has left. Other processes that listen on the same port serve meanwhile.
+      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, accepts no further clients, and ends PgBouncer
+        once the last one has left. Other processes that listen on the same port serve meanwhile.
     type: str
     required: true
   database:
@@ -156,8 +156,8 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 ended = connection.shutdown(wanted, params["timeout"])
                 if not ended:
                     module.warn(
-                        f"Clients were still connected {params['timeout']} s after {wanted.text}: the remaining"
-                        " ones are dropped between two transactions"
+                        f"Clients were still connected {params['timeout']} s after {wanted.text}: the"
+                        " remaining ones are dropped between two transactions"
                     )
             elif wanted.verb == "PAUSE":
                 _pause(connection, wanted, params)

@@ -10,8 +10,8 @@ short_description: Let PgBouncer look up users in PostgreSQL
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Creates the role C(pgbouncer_auth) and the function C(pgbouncer.user_lookup) for C(auth_query), where PostgreSQL is
-    reached over a Unix socket, and then logs in as that role from PgBouncer's account.
+  - Creates the role C(pgbouncer_auth) and the function C(pgbouncer.user_lookup) for C(auth_query), where
+    PostgreSQL is reached over a Unix socket, and then logs in as that role from PgBouncer's account.
   - Elsewhere it only logs in. Create role and function there with the statements of
     C(tasks_from=auth_query_sql) of the role C(pooled.postgres.pgbouncer).
   - In each database that lacks something, everything is created again in one transaction.
@@ -96,13 +96,15 @@ def ensure(params: dict[str, Any], check_mode: bool) -> list[str]:
         account = params["account"]
         remedy = (
             f"PostgreSQL's pg_hba.conf needs the line 'local all {lookup.USER} peer map=pooled_lookup', and"
-            f" pg_ident.conf 'pooled_lookup {account} {lookup.USER}'. The role postgres of this collection writes"
-            f" both with postgres_lookup_user: {lookup.USER} and postgres_lookup_account: {account}."
+            f" pg_ident.conf 'pooled_lookup {account} {lookup.USER}'. The role postgres of this collection"
+            f" writes both with postgres_lookup_user: {lookup.USER} and postgres_lookup_account: {account}."
             if peer
-            else "Create the role, the schema and the function there, as docs/pgbouncer.md says, with the password of"
-            " pgbouncer_auth_password, and let the role log in from this host."
+            else "Create the role, the schema and the function there, as docs/pgbouncer.md says, with"
+            " the password of pgbouncer_auth_password, and let the role log in from this host."
         )
-        raise ServerError(f"Failed to log in as {lookup.USER}, which looks up users. {error} {remedy}") from error
+        raise ServerError(
+            f"Failed to log in as {lookup.USER}, which looks up users. {error} {remedy}"
+        ) from error
     return changed
 
 

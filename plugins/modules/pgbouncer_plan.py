@@ -10,8 +10,8 @@ short_description: Plan the role pgbouncer
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads the inputs of the role C(pooled.postgres.pgbouncer), looks at the host once, and fails with all problems or
-    returns what the role's tasks apply. It changes nothing.
+  - Reads the inputs of the role C(pooled.postgres.pgbouncer), looks at the host once, and fails with all
+    problems or returns what the role's tasks apply. It changes nothing.
 options:
   inputs_only:
     description: Whether to check the inputs only, without a connection. The problems are returned then.

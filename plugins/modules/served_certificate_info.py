@@ -117,8 +117,8 @@ def ensure(params: dict[str, Any]) -> dict[str, Any]:
             return result
         if time.monotonic() > deadline:
             raise CertificateError(
-                f"Failed to verify that the server at {params['host']} port {params['port']} has the certificate"
-                f" {params['path']}: {cause}. The server's log says why it did not load the file"
+                f"Failed to verify that the server at {params['host']} port {params['port']} has the"
+                f" certificate {params['path']}: {cause}. The server's log says why it did not load the file"
             )
         time.sleep(0.2)
 

@@ -87,8 +87,8 @@ def main() -> None:
         )
     except OSError as error:
         module.fail_json(msg=f"Failed to read the host's units: {error}")
-    for error in found["errors"]:
-        module.warn(error)
+    for text in found["errors"]:
+        module.warn(text)
     module.exit_json(changed=False, **found)
 
 

@@ -151,7 +151,7 @@ def test_a_failed_image_leaves_nothing(lab: Lab, tmp_path: Path, mirror: str, si
         if size:
             subprocess.run(["umount", str(directory)], check=True)
     assert result.returncode != 0
-    assert "Failed to make the image of the lab" in " ".join(result.stdout.split()), result.stdout[-3000:]
+    assert "Failed to build the image of the lab" in " ".join(result.stdout.split()), result.stdout[-3000:]
     assert _images() == before
     assert list(directory.glob("made/*")) == []
 

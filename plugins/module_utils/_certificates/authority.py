@@ -25,7 +25,7 @@ except ImportError:
 
 
 class Wanted(NamedTuple):
-    """The CA: its name, the days of a new certificate, the fewest days that one must have left, and the time."""
+    """The CA: its name, the days of a new certificate, the fewest days left, and the time."""
 
     name: str
     days: int
@@ -35,10 +35,10 @@ class Wanted(NamedTuple):
 
 
 def ensure(directory: Path, wanted: Wanted, check_mode: bool) -> list[str]:
-    """Make or renew the CA in a directory; return the files that changed. Raises CertificateError and OSError.
+    """Make or renew the CA in a directory; return the files that changed.
 
-    A renewed CA has the same name and key, so the certificates that it signed stay valid. Hosts that run side by
-    side share the CA, so this holds a lock.
+    A renewed CA has the same name and key, so the certificates that it signed stay valid. Hosts that run
+    side by side share the CA, so this holds a lock. Raises CertificateError and OSError.
     """
     key, certificate = directory / "authority.key", directory / "authority.crt"
     if check_mode:
@@ -56,7 +56,11 @@ def ensure(directory: Path, wanted: Wanted, check_mode: bool) -> list[str]:
 def _due(key: Path, certificate: Path, wanted: Wanted) -> list[str]:
     if not key.is_file():
         return [str(key), str(certificate)]
-    found = x509.first(certificate.read_text(encoding="ascii", errors="replace")) if certificate.is_file() else None
+    found = (
+        x509.first(certificate.read_text(encoding="ascii", errors="replace"))
+        if certificate.is_file()
+        else None
+    )
     current = found is not None and x509.days_left(found, wanted.now) > wanted.least_days
     return [] if current else [str(certificate)]
 
@@ -81,7 +85,9 @@ def _write(path: Path, text: bytes, mode: int) -> None:
 
 def _key_text(key: Any, passphrase: str) -> bytes:
     encryption = (
-        serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
     )
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return bytes(key.private_bytes(encoding, form, encryption))

@@ -33,7 +33,8 @@ def mismatch(certificate: str, key: str) -> str:
     except ssl.SSLError as error:
         if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             return f"{key} is not the key of {certificate}"
-        return f"{certificate} and {key} cannot be loaded ({error.reason or error}); the key must not have a passphrase"
+        cause = error.reason or error
+        return f"{certificate} and {key} cannot be loaded ({cause}); the key must not have a passphrase"
     except ValueError as error:
         return f"{certificate} and {key} cannot be loaded ({error})"
     return ""

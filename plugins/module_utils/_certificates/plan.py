@@ -23,7 +23,7 @@ class Host(NamedTuple):
 
 
 class Controller(NamedTuple):
-    """The machine that runs the playbook: the CA's certificate and key, and the given files if they are here."""
+    """The machine that runs the playbook: the CA's certificate and key, and given files."""
 
     authority: str
     has_key: bool
@@ -36,20 +36,23 @@ class Controller(NamedTuple):
 def problems(inputs: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the inputs, as far as that shows without a host."""
     files = inputs["certificates_files"]
-    found = [f"certificates_names: {problem}" for problem in model.name_problems(inputs["certificates_names"])]
+    found = [
+        f"certificates_names: {problem}" for problem in model.name_problems(inputs["certificates_names"])
+    ]
     found += [
         f"certificates_files: {problem}"
         for problem in model.file_problems(files, inputs["certificates_authority_only"])
     ]
     if not files and not inputs["certificates_authority_directory"]:
         found.append(
-            "certificates_authority_directory is empty, so the CA has no place. Set pooled_certificates_dir to a"
-            " directory on the machine that runs the playbook."
+            "certificates_authority_directory is empty, so the CA has no place. Set pooled_certificates_dir"
+            " to a directory on the machine that runs the playbook."
         )
-    if inputs["certificates_renew_days"] >= inputs["certificates_days"]:
+    renew, days = inputs["certificates_renew_days"], inputs["certificates_days"]
+    if renew >= days:
         found.append(
-            f"certificates_renew_days ({inputs['certificates_renew_days']}) is not less than certificates_days"
-            f" ({inputs['certificates_days']}), so each run would renew the certificate. Lower it."
+            f"certificates_renew_days ({renew}) is not less than certificates_days ({days}), so each run"
+            " would renew the certificate. Lower it."
         )
     return found
 
@@ -63,14 +66,17 @@ def plan(inputs: Mapping[str, Any], host: Host, controller: Controller, check_mo
     """Return the plan of the role.
 
     Returns:
-        ``problems``, and without any: ``warnings``; ``place``; ``authority``, whether to make or renew the CA;
-        ``authority_name``; ``issue``, whether the CA signs
-        a certificate, ``reasons`` for that, ``issued``, ``common_name`` and ``names`` of it; ``has_key``, whether the
-        host can ask for one in check mode; ``key``, a given key to copy, or none; ``copies`` of certificates;
-        ``attributes`` to repair (arguments of the module file).
+        ``problems``, and without any: ``warnings``; ``place``; ``authority``, whether to make or renew the
+        CA; ``authority_name``; ``issue``, whether the CA signs a certificate, with ``reasons``, ``issued``,
+        ``common_name`` and ``names``; ``has_key``, whether the host has a key; ``key``, a given key to copy,
+        or none; ``copies`` of certificates; ``attributes`` to repair.
     """
     made = _Plan(inputs, host, controller)
-    found = problems(inputs) if inputs["certificates_service"] else ["certificates_service is empty. Name the service."]
+    found = (
+        problems(inputs)
+        if inputs["certificates_service"]
+        else ["certificates_service is empty. Name the service."]
+    )
     found = found or made.problems()
     return {"problems": found} if found else {"problems": [], **made.result(check_mode)}
 
@@ -103,7 +109,9 @@ class _Plan:
     def _given_problems(self) -> list[str]:
         given = self.given or {"causes": [], "certificate": "", "authority": ""}
         if given["causes"]:
-            return [f"certificates_files: {cause}. Correct the path or the file." for cause in given["causes"]]
+            return [
+                f"certificates_files: {cause}. Correct the path or the file." for cause in given["causes"]
+            ]
         authorities = x509.certificates(given["authority"])
         if not authorities:
             return [f"{self.files['authority']} contains no certificate. Set the CA's certificate."]
@@ -119,8 +127,8 @@ class _Plan:
             found.append(f"{path} begins on {x509.begin(chain[0]):%Y-%m-%d}. Check the clock or the file.")
         if not x509.leads_to(chain, authorities):
             found.append(
-                f"{path} does not lead to the CA {self.files['authority']}. Add the intermediate certificates to it,"
-                " or set the CA that signed it."
+                f"{path} does not lead to the CA {self.files['authority']}. Add the intermediate"
+                " certificates to it, or set the CA that signed it."
             )
         return found
 
@@ -130,15 +138,16 @@ class _Plan:
             return []
         key = f"{self.directory}/authority.key"
         remedy = (
-            f"Copy {self.directory} from the machine that made the CA. To make a new CA, which every client then needs,"
-            " set -e pooled_certificates_new_authority=true."
+            f"Copy {self.directory} from the machine that made the CA. To make a new CA, which every client"
+            " then needs, set -e pooled_certificates_new_authority=true."
         )
+        name = self.host.name
         old = x509.first(self.seen["authority"])
         ours = old is not None and x509.common_name(old).endswith(_AUTHORITY_NAME)
         if ours and self.authority is None and not self.controller.has_key:
-            return [f"{key} is missing on this machine, and {self.host.name} has certificates of that CA. {remedy}"]
+            return [f"{key} is missing on this machine, and {name} has certificates of that CA. {remedy}"]
         if ours and self.authority is not None and not x509.same_key(old, self.authority):
-            return [f"{self.host.name} has certificates of another CA than {self.directory}/authority.crt. {remedy}"]
+            return [f"{name} has certificates of another CA than {self.directory}/authority.crt. {remedy}"]
         if self.authority is not None and not self.controller.has_key and (self.reasons or self.renewal):
             return [f"{key} is missing on this machine, and a certificate is due. {remedy}"]
         return []
@@ -206,7 +215,9 @@ class _Plan:
         if self._unprepared(check_mode):
             return []
         given = self.given or {}
-        wanted = [("authority.crt", "authority", given.get("authority") if self.files else self._authority_text())]
+        wanted = [
+            ("authority.crt", "authority", given.get("authority") if self.files else self._authority_text())
+        ]
         if not self.only:
             own = None if self.reasons else self.seen["certificate"]
             wanted.append(("server.crt", "certificate", given.get("certificate") if self.files else own))
@@ -229,11 +240,13 @@ class _Plan:
         return state is not None and any(state[part] != value for part, value in wanted.items())
 
     def _attributes(self) -> list[dict[str, str]]:
-        """Return the directory and the key if their owner or mode needs repair, or the directory is missing."""
+        """Return the directory and the key where they need another owner or mode."""
         found = []
         if self.place not in self.seen["paths"] or self._differs("", "root", "0755"):
             found.append({"path": self.place, "state": "directory", "group": "root", "mode": "0755"})
         group = self.inputs["certificates_group"]
         if not self.only and self._differs("server.key", group, "0640"):
-            found.append({"path": f"{self.place}/server.key", "state": "file", "group": group, "mode": "0640"})
+            found.append(
+                {"path": f"{self.place}/server.key", "state": "file", "group": group, "mode": "0640"}
+            )
         return found

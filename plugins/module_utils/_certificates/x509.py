@@ -47,7 +47,8 @@ def begin(certificate: Any) -> datetime:
 def _aware(certificate: Any, name: str) -> datetime:
     # cryptography before 42 has naive times only.
     found = getattr(certificate, f"{name}_utc", None)
-    return found if found is not None else getattr(certificate, name).replace(tzinfo=UTC)
+    moment: datetime = found if found is not None else getattr(certificate, name).replace(tzinfo=UTC)
+    return moment
 
 
 def days_left(certificate: Any, now: datetime) -> int:

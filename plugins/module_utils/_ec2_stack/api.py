@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads a stack from EC2."""
+"""Read a stack from EC2."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Name = TypeVar("Name", bound=Hashable)
 
 # Below the ten connections that botocore's pool keeps by default.
 THREADS = 8
-# What all of the paginated operations take; DescribeRouteTables takes no more. Always to page is asked for by
+# The most that all paginated operations take (DescribeRouteTables). AWS recommends to page always:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/Query-Requests.html#api-pagination
 PAGE_SIZE = 100
-# Of a call that finds no listener or breaks off; timeout in seconds. Throttling has its own, longer tries.
+# For calls without an answer; timeout in seconds. Throttling has longer retries, below.
 CONFIG = {"retries": {"mode": "standard", "total_max_attempts": 3}, "connect_timeout": 10}
 
 
@@ -123,7 +123,7 @@ class CallsFailedError(Exception):
 
 def _connected(module: Any) -> Session:
     """Return a session. Raises CallsFailedError where the options make none."""
-    # The latter two: an endpoint_url that is none, an aws_config with an option that botocore does not know.
+    # ValueError: an endpoint_url that is not valid. TypeError: an unknown option in aws_config.
     failures: tuple[type[Exception], ...] = (*errors.FAILURES, ValueError, TypeError)
     try:
         return Session(module)
@@ -138,7 +138,7 @@ def _read(session: Session, params: Mapping[str, Any]) -> dict[str, Any]:
             name: pool.submit(session.ask, query)
             for name, query in model.queries(stack, key_name, params["image"]).items()
         }
-        # What is told of one resource at a time waits for those, and not for the others.
+        # Calls for one resource each: they wait only for the list of these.
         vpcs, instances = (
             model.resources(kind, asked[kind].result(), stack) if asked[kind].exception() is None else []
             for kind in ("vpcs", "instances")
@@ -172,7 +172,7 @@ def known_regions() -> frozenset[str]:
 
 
 def read(module: Any) -> dict[str, Any]:
-    """Return all that carries the tag of a stack.
+    """Return everything that carries the tag of a stack.
 
     Args:
         module: an AnsibleAWSModule with the options of ``ec2_stack_info``.

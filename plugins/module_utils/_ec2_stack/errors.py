@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can go wrong between here and AWS, in sentences."""
+"""Errors between here and AWS, each as a message with what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFUSED = (
     "UnrecognizedClientException",
 )
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
-# What AWSRetry takes for a passing state comes first; the rest is what AWS calls the same elsewhere.
+# AWSRetry retries the first; AWS' other services use the other names.
 THROTTLED = ("RequestLimitExceeded", "Throttling", "TooManyRequestsException", "ThrottlingException")
 REGION = ("InvalidRegion", "OptInRequired")
 
@@ -49,7 +49,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Whom the calls went to.
+    """The API that was called.
 
     Attributes:
         region: name of the region; None where none was given.
@@ -91,7 +91,7 @@ def _message(exc: Exception) -> str:
 
 
 def _denied(failures: Iterable[Exception]) -> tuple[str, str]:
-    """Say which actions were denied to whom.
+    """Return which actions were denied to which user.
 
     The message is such as ``User: arn:aws:iam::123456789012:user/a is not authorized to perform:
     ec2:DescribeVpcs because no identity-based policy allows the ec2:DescribeVpcs action``, or just
@@ -117,7 +117,7 @@ def _denied(failures: Iterable[Exception]) -> tuple[str, str]:
 
 
 def _answered(exc: Exception, target: Target) -> tuple[str, str]:
-    """Say what AWS answered, and what to do."""
+    """Return what AWS answered, and what to do."""
     code, text = _code(exc) or "unknown", _message(exc)
     said = f"{text.rstrip('. ')} ({code})"
     if code in EXPIRED:
@@ -128,23 +128,23 @@ def _answered(exc: Exception, target: Target) -> tuple[str, str]:
     if code in REFUSED:
         return (
             f"the credentials were refused: {said}",
-            "Look whether access key, secret key and session token belong together and are active, whether"
-            f" the account has region {target.region} enabled, and whether this machine's clock is right."
+            "Check that access key, secret key and session token belong together and are active, that the"
+            f" account has region {target.region} enabled, and that this machine's clock is right."
             f" {GIVE_CREDENTIALS}",
         )
     if code in THROTTLED:
         return (
-            f"AWS takes no more calls for now, after many tries: {said}",
-            "Run it again in some minutes, and look who else calls the API so often",
+            f"AWS still throttles the calls after many tries: {said}",
+            "Run it again in some minutes, and find out what else calls the API so often",
         )
     if code in REGION:
         return (f"region {target.region} can't be used: {said}", _other_region(target))
     operation = getattr(exc, "operation_name", "the call")
-    return f"{operation} failed: {said}", "Mend what AWS says is wrong, and run it again"
+    return f"{operation} failed: {said}", "Correct what AWS reports, and run it again"
 
 
 def _not_asked(exc: Exception, target: Target) -> tuple[str, str]:
-    """Say why no answer came, and what to do."""
+    """Return why no answer came, and what to do."""
     name = type(exc).__name__
     text = " ".join(str(exc).split())
     where = target.endpoint_url or f"region {target.region}"
@@ -153,7 +153,7 @@ def _not_asked(exc: Exception, target: Target) -> tuple[str, str]:
         (("ProfileNotFound",), text, "Name one of `aws configure list-profiles`: AWS_PROFILE"),
         (
             ("SSO", "UnauthorizedSSO", "Login", "Token", "CredentialRetrieval"),
-            f"the credentials can't be had, or have expired: {text}",
+            f"the credentials are not available, or have expired: {text}",
             "Log in again: `aws sso login`",
         ),
         (("NoRegion",), "no region is given", _other_region(target)),
@@ -161,34 +161,34 @@ def _not_asked(exc: Exception, target: Target) -> tuple[str, str]:
         (
             ("SSLError",),
             text,
-            "Set aws_ca_bundle to whose certificate can be trusted, and look at endpoint_url",
+            "Set aws_ca_bundle to the CA's certificate, and check endpoint_url",
         ),
         (
             ("ResponseParser",),
-            f"what {where} answered is not EC2's language: {text}",
-            "Look what answers there",
+            f"{where} did not answer as EC2 does: {text}",
+            "Check which service answers there",
         ),
     ):
         if name.startswith(names):
             return cause, advice
     if sdk is not None and isinstance(exc, (sdk.ConnectionError, sdk.HTTPClientError)):
         return _unreachable(exc, text, target)
-    return f"{text} ({name})", "Look at the options of the connection: region, endpoint_url, aws_config"
+    return f"{text} ({name})", "Check the options of the connection: region, endpoint_url, aws_config"
 
 
 def _unreachable(exc: Exception, text: str, target: Target) -> tuple[str, str]:
-    # Whether a name is one, botocore doesn't say: it makes a host name of it, which then isn't found.
+    # botocore does not check a region's name: it makes a host name of it, which then does not resolve.
     known = target.region in target.regions or not target.regions
     if target.endpoint_url is None and not known and type(exc).__name__ == "EndpointConnectionError":
         return f"AWS has no region {target.region} that boto3 knows of ({text})", _other_region(target)
     if target.endpoint_url is None:
         return (
             f"AWS can't be reached: {text}",
-            "Look whether this machine reaches the internet, and whether it needs HTTPS_PROXY",
+            "Check that this machine reaches the internet, and whether it needs HTTPS_PROXY",
         )
     return (
         f"nothing answers at {target.endpoint_url}: {text}",
-        "If that is the lab's emulated API, is the lab up? `make up` starts it. Else correct endpoint_url",
+        "If that is the lab's emulated API, start it by `make up`; otherwise correct endpoint_url",
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is asked of EC2 about a stack, and what its answers mean. Pure."""
+"""The queries to EC2 about a stack, and the parsing of the answers. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "volumes": ("Volumes", "VolumeId"),
     "instances": ("Reservations", "InstanceId"),
 }
-# EC2 lists what is gone for up to an hour more.
+# EC2 still lists such resources for up to an hour.
 GONE = ("deleted", "terminated")
 DNS_ATTRIBUTES = ("enableDnsSupport", "enableDnsHostnames")
 IMAGE_KEYS = ("image_id", "name", "root_device_name", "architecture", "creation_date")
@@ -37,13 +37,13 @@ IMAGE_KEYS = ("image_id", "name", "root_device_name", "architecture", "creation_
 
 @dataclass(frozen=True)
 class Query:
-    """A question to AWS.
+    """A query to AWS.
 
     Attributes:
         operation: the method of boto3's client.
         arguments: what it is called with.
         service: the client, as boto3 names it.
-        absent: codes of the errors that say "there is none".
+        absent: codes of the errors for a resource that does not exist.
     """
 
     operation: str
@@ -59,23 +59,23 @@ def _filters(**values: str) -> list[dict[str, Any]]:
 def queries(
     stack: str, key_name: str | None = None, image: Mapping[str, str | None] | None = None
 ) -> dict[str, Query]:
-    """Return what can be asked at once, by the name under which ``result`` takes the answer.
+    """Return the queries that depend on no other, by the name under which ``result`` takes the answer.
 
     Args:
         stack: value of the tag ``Stack``.
-        key_name: name of a key pair that is wanted whoever's it is.
-        image: ``id``, or ``owner`` and ``name``, of the image that is wanted.
+        key_name: name of a key pair to return with any tag.
+        image: ``id``, or ``owner`` and ``name``, of the image.
     """
     by_tag = [{"Name": f"tag:{TAG}", "Values": [stack]}]
     asked = {
         "account": Query("get_caller_identity", service="sts"),
         **{kind: Query(f"describe_{kind}", {"Filters": by_tag}) for kind in KINDS},
     }
-    # The one operation of EC2 that calls it so.
+    # The only operation with this name for it.
     asked["nat_gateways"] = Query("describe_nat_gateways", {"Filter": by_tag})
     asked["key_pairs"] = Query("describe_key_pairs", {"Filters": by_tag, "IncludePublicKey": True})
     if key_name:
-        # A filter: asked by KeyNames, EC2 fails where there is none.
+        # A filter: with KeyNames EC2 fails for a missing key pair.
         named = {"Filters": _filters(key_name=key_name), "IncludePublicKey": True}
         asked["named_key_pairs"] = Query("describe_key_pairs", named)
     if image:
@@ -84,7 +84,7 @@ def queries(
 
 
 def image_query(image: Mapping[str, str | None]) -> Query:
-    """Return the question for images: by ``id``, or by ``owner`` and ``name``, where name may have wildcards.
+    """Return the query for images: by ``id``, or by ``owner`` and ``name``, where name may have wildcards.
 
     By id it is no filter: that finds deprecated images too, which still can be launched
     (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ami-deprecate.html), and without an owner a filter
@@ -98,7 +98,7 @@ def image_query(image: Mapping[str, str | None]) -> Query:
 
 
 def dns_queries(vpcs: Iterable[Resource]) -> dict[tuple[str, str], Query]:
-    """Return the questions for what EC2 tells of one VPC and one attribute at a time, by those two.
+    """Return the queries for attributes of VPCs, by VPC and attribute.
 
     Args:
         vpcs: VPCs as ``resources`` returns them.
@@ -111,10 +111,10 @@ def dns_queries(vpcs: Iterable[Resource]) -> dict[tuple[str, str], Query]:
 
 
 def protection_queries(instances: Iterable[Resource]) -> dict[str, Query]:
-    """Return the questions for whether instances may be terminated, by the instance's id.
+    """Return the queries for termination protection, by the instance's id.
 
     Args:
-        instances: instances as ``resources`` returns them. One that goes is not asked about.
+        instances: instances as ``resources`` returns them.
     """
     return {
         one["instance_id"]: Query(
@@ -154,8 +154,8 @@ def _state(resource: Resource) -> str | None:
 def resources(kind: str, answer: Mapping[str, Any], stack: str | None) -> list[Resource]:
     """Return the resources of an answer that are of the stack and not gone, by their ids' order.
 
-    EC2 was asked by the tag, which is looked at once more: in a filter ``*`` and ``?`` are wildcards, and an
-    emulated API may know no such filter.
+    This compares the tag again: in EC2's filter ``*`` and ``?`` are wildcards, and an
+    emulated API may ignore it.
 
     Args:
         kind: one of ``KINDS``.
@@ -191,7 +191,7 @@ def key_pairs(
 
 
 def newest_image(answer: Mapping[str, Any]) -> Resource | None:
-    """Return the available image that was made last, reduced to ``IMAGE_KEYS``; None if there is none."""
+    """Return the newest available image, reduced to ``IMAGE_KEYS``; None without any."""
     images = [normalise(image) for image in answer.get("Images") or [] if image.get("State") == "available"]
     if not images:
         return None
@@ -247,7 +247,7 @@ def result(
         answers: the answers to ``queries``, under the same names.
         complete: the stack's VPCs and instances, by kind, with what had to be asked one at a time.
         stack: value of the tag ``Stack``.
-        key_name: name of the key pair that is wanted whoever's it is.
+        key_name: name of the key pair to return with any tag.
     """
     found = {kind: resources(kind, answers[kind], stack) for kind in KINDS}
     named = answers.get("named_key_pairs", {})

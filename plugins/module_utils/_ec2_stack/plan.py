@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What has to be done so that a stack becomes what is wanted, and what can't be done. Pure.
+"""Compare a stack with what is wanted: the changes, and what can't be changed. Pure.
 
 ``found`` is what M(pooled.postgres.ec2_stack_info) returns as ``stack``, ``wanted`` what the role's inputs
 say:
@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 Resource = Mapping[str, Any]
 
 WORLD = "0.0.0.0/0"
-# An instance in one of these is there, or will be again.
+# States of an instance that exists.
 ALIVE = ("pending", "running", "stopping", "stopped")
-# Of a gp3 volume that asks for none of its own. https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
+# Defaults of a gp3 volume. https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 _GP3 = {"iops": 3000, "throughput": 125}
 
 
@@ -46,8 +46,8 @@ class Rule(NamedTuple):
 class Change(NamedTuple):
     """One thing to do.
 
-    ``kind`` and ``key`` say what the role acts on; ``sign`` is ``+`` for what is made and ``~`` for what is
-    changed in place; ``text`` says it to people.
+    ``kind`` and ``key`` say what the role acts on; ``sign`` is ``+`` for a creation and ``~`` for a change in
+    place; ``text`` is for people.
     """
 
     kind: str
@@ -66,7 +66,7 @@ def stack_plan(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str,
     Returns:
         ``problems`` (sentences; what can't be done, with what to do instead), ``lines`` (what will be done,
         for people), ``todo`` (keys to act on, by kind), ``groups`` and ``volumes`` (what to ask for those to
-        act on) and ``ids`` (of what is there, by kind and key).
+        act on) and ``ids`` (of what exists, by kind and key).
     """
     stack = _Stack(found, wanted)
     changes = list(stack.changes())
@@ -197,7 +197,7 @@ class _Stack:
         return _first(sorted(self.gateways, key=lambda one: not one.get("attachments")))
 
     def ids(self) -> dict[str, Any]:
-        """Return the ids of what is there."""
+        """Return the ids of what exists."""
         nat, gateway, address = _first(self.nats), self.gateway, _first(self.addresses)
         return {
             "vpc": self.vpc["vpc_id"] if self.vpc else "",
@@ -222,7 +222,7 @@ class _Stack:
                         "proto": "tcp",
                         "ports": [str(port) for port in rule["ports"]],
                         "rule_desc": rule["description"],
-                        # A group that this one refers to is there by then: they are made in their order.
+                        # The groups are created in their order: the other one exists by then.
                         **(
                             {"group_name": groups[rule["source"]]["name"]}
                             if rule["source"] in groups
@@ -271,7 +271,7 @@ class _Stack:
 
     def _network_problems(self) -> Iterator[str]:
         afresh = (
-            "take the stack down and bring it up anew, or bring up a second one under another pooled_stack"
+            "take the stack down and bring it up again, or bring up a second one under another pooled_stack"
         )
         vpc = self.wanted["vpc"]
         if self.vpc and self.vpc["cidr_block"] != vpc["cidr"]:
@@ -298,10 +298,10 @@ class _Stack:
         for pair in self.pairs:
             if _same_key(pair, own):
                 continue
-            # Replacing it would not reach the instances that run: they keep the key they were launched with.
+            # A new key would not reach running instances: they keep the key of their launch.
             yield (
                 f"AWS has another key under the name {name} than {self.wanted['key_pair']['file']}.pub;"
-                " bring the private key of whoever made the stack here, or choose another name:"
+                " copy that private key here, or choose another name:"
                 " infrastructure_key_name"
             )
 
@@ -348,7 +348,7 @@ class _Stack:
         name = wanted["name"]
         volumes = self.named_volumes[name]
         if len(volumes) > 1:
-            # Which of them has the data, only people know.
+            # Only people know which of them has the data.
             ids = ", ".join(one["volume_id"] for one in volumes)
             yield (
                 f"{len(volumes)} volumes are named {wanted['data_volume']['name']} ({ids}); take the tag"
@@ -376,10 +376,10 @@ class _Stack:
         }
         return next((one for one in self.found["volumes"] if one["volume_id"] in ids), None)
 
-    # What is to be done.
+    # The changes.
 
     def changes(self) -> Iterator[Change]:
-        """Yield what is to be done, in the order in which it is done."""
+        """Yield the changes in their order."""
         yield from self._network_changes()
         yield from self._nat_changes()
         for key, group in self.wanted["groups"].items():
@@ -486,7 +486,9 @@ class _Stack:
             )
             if which
         ]
-        text = f"security group {wanted['name']}: {'; '.join(said) or 'describes its rules anew'}"
+        text = (
+            f"security group {wanted['name']}: {'; '.join(said) or 'updates the descriptions of its rules'}"
+        )
         yield Change("group", key, "~", text)
 
     def _said(self, verb: str, rules: Iterable[Rule]) -> str:

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Between the role infrastructure and its stack: inputs, what tasks need of the plan, outputs, teardown. Pure."""
+"""What the tasks of the role infrastructure need: its inputs' problems, plan, outputs and teardown. Pure."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def own_address_problem(said: str, service: str) -> str:
     if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", said):
         return ""
     return (
-        f"Failed to find your own address: {service} says {said[:100]!r}. Set infrastructure_admin_cidr to the"
-        " network that may reach SSH, Grafana and Prometheus, such as your own address with /32. The whole"
-        " world is 0.0.0.0/0, if you mean it"
+        f"Failed to find your own address: {service} says {said[:99]!r}. Set infrastructure_admin_cidr to"
+        " the network that may reach SSH, Grafana and Prometheus, such as your own address with /32;"
+        " 0.0.0.0/0 is the whole world"
     )
 
 
@@ -91,12 +91,12 @@ def state_problem(inputs: Inputs, here: Mapping[str, str], known: Mapping[str, s
     Args:
         inputs: the role's variables.
         here: ``IDENTITY`` of this stack.
-        known: what ``infrastructure.json`` says; empty where there is none.
+        known: content of ``infrastructure.json``; empty without that file.
     """
     if all(known.get(name, here[name]) == here[name] for name in IDENTITY):
         return ""
     was, now = (
-        f"the stack {one.get('stack', '?')} in account {one.get('account', '?')}, region {one.get('region', '?')}"
+        "the stack {} in account {}, region {}".format(*(one.get(name, "?") for name in IDENTITY))
         for one in (known, here)
     )
     return (
@@ -168,13 +168,12 @@ def _environment_problems(inputs: Inputs, found: Found, target: Inputs, todo: In
     foreign = [zone for zone in zones if not re.match(rf"{re.escape(region)}-?[a-z]", zone)]
     if foreign:
         yield (
-            f"{', '.join(foreign)} is no zone of the region {region}; set infrastructure_availability_zone, or"
-            " the region (pooled_aws)"
+            f"{', '.join(foreign)} is no zone of the region {region}; set infrastructure_availability_zone,"
+            " or the region (pooled_aws)"
         )
     if todo["instance"] and not found["image"]:
-        which = inputs["infrastructure_image_id"] or (
-            f"owner {inputs['infrastructure_image_owner']} has none named {inputs['infrastructure_image_name']}"
-        )
+        owner, name = inputs["infrastructure_image_owner"], inputs["infrastructure_image_name"]
+        which = inputs["infrastructure_image_id"] or f"owner {owner} has none named {name}"
         yield (
             f"Failed to find an image: {which} in the region {region}; set infrastructure_image_owner and"
             " infrastructure_image_name, or infrastructure_image_id"
@@ -191,18 +190,14 @@ def _nat_failure(found: Found) -> str:
 
 
 def headline(inputs: Inputs, found: Found, lines: list[str], nothing: str) -> list[str]:
-    """Return a plan for people: where, and what; ``nothing`` is said in place of no lines."""
-    where = (
-        f"Stack {inputs['infrastructure_stack']} in account {found['account']}, region {found['region']}"
-    )
+    """Return the lines of a plan below where it applies; ``nothing`` stands for no lines."""
+    where = f"Stack {inputs['infrastructure_stack']} in account {found['account']}, region {found['region']}"
     return [f"{where}:{'' if lines else f' {nothing}'}", *lines]
 
 
 def jump_host(inputs: Inputs) -> str:
     """Return the name of the host through which SSH reaches the others."""
-    return next(
-        str(one["name"]) for one in inputs["infrastructure_instances"] if one["role"] == "monitoring"
-    )
+    return next(str(one["name"]) for one in inputs["infrastructure_instances"] if one["role"] == "monitoring")
 
 
 def hosts(found: Found, ids: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -233,7 +228,7 @@ def outputs(inputs: Inputs, found: Found, ids: Mapping[str, Any]) -> str:
 def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
     """Return what the teardown removes, by kind, with what keeps it from that and what stays.
 
-    What is in another VPC than the stack's is somebody else's, whatever its tag says.
+    Resources in another VPC than the stack's belong to somebody else, whatever their tag says.
     """
     stack, name = found["stack"], inputs["infrastructure_stack"]
     vpcs = [one["vpc_id"] for one in stack["vpcs"]]
@@ -259,9 +254,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
         # AWS keeps a group that another one refers to: those that none refers to go first.
         "security group": plan.teardown_order(inside(stack["security_groups"])),
         "internet gateway": [
-            one["internet_gateway_id"]
-            for one in stack["internet_gateways"]
-            if not attached_elsewhere(one)
+            one["internet_gateway_id"] for one in stack["internet_gateways"] if not attached_elsewhere(one)
         ],
         "subnet": [one["subnet_id"] for one in inside(stack["subnets"])],
         "VPC": vpcs,
@@ -281,11 +274,9 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
     ]
     return {
         "problems": list(_teardown_problems(name, vpcs, stack)),
-        "lines": headline(inputs, found, lines, "nothing is there") + staying,
+        "lines": headline(inputs, found, lines, "nothing to remove") + staying,
         "going": going,
-        "nat_gateways": [
-            one["nat_gateway_id"] for one in inside(gateways) if one["state"] != "deleting"
-        ],
+        "nat_gateways": [one["nat_gateway_id"] for one in inside(gateways) if one["state"] != "deleting"],
         "addresses": [
             {"public_ip": one["public_ip"], "id": one["allocation_id"]} for one in stack["addresses"]
         ],
@@ -294,7 +285,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
             for one in inside(stack["subnets"])
         ],
         "left_volumes": left_volumes,
-        # By the tag alone, wherever it is: what costs money must not be overlooked.
+        # By the tag alone, in any VPC: these cost money.
         "left": [
             *(one["instance_id"] for one in stack["instances"]),
             *(one["nat_gateway_id"] for one in gateways),

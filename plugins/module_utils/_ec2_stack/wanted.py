@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""From the inputs of the role to the stack that they describe. Pure."""
+"""Check the inputs of the role and describe the stack that they ask for. Pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _VolumeType(NamedTuple):
         smallest: GiB.
         iops: least and most; None where the type has none to be set.
         iops_per_gib: at most.
-        usual_iops: what it has where none are asked for; 0 where they must be.
+        usual_iops: the default; 0 where IOPS are required.
         throughput: least and most, MiB/s; None where the type has none to be set.
     """
 
@@ -48,7 +48,7 @@ class _VolumeType(NamedTuple):
 
 _VOLUME_TYPES = {
     "gp2": _VolumeType(),
-    # EBS has come to take more. The module does not.
+    # EBS takes more by now. The module does not.
     "gp3": _VolumeType(1, (3000, 16000), 500, 3000, (125, 1000)),
     "io1": _VolumeType(4, (100, 64000), 50),
     "io2": _VolumeType(4, (100, 64000), 1000),
@@ -70,7 +70,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _cidr(text: str) -> str:
-    """Return a network as EC2 writes it (``192.0.2.7`` is ``192.0.2.7/32``), what is none as it is."""
+    """Return a network as EC2 writes it (``192.0.2.7`` is ``192.0.2.7/32``); other text unchanged."""
     try:
         return str(ipaddress.IPv4Network(text))
     except ValueError:
@@ -242,7 +242,7 @@ def _port_problems(inputs: Inputs) -> Iterator[str]:
         )
 
 
-# Families on Xen, which show a volume under another name than the inventory reckons with.
+# Families on Xen, which show a volume under another name than the inventory expects.
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-nitro-instances.html
 _XEN = re.compile(r"(t1|t2|m[1-4]|c[134]|r[34]|i[23]|d2|h1|g[23]|p[23]|x1e?|f1|cc2|cr1|hs1)\.(?!metal)")
 
@@ -328,7 +328,7 @@ def _performance_problems(inputs: Inputs, name: str, limits: _VolumeType) -> Ite
                 f"{said}; a volume of the type {name} takes {span[0]} to {span[1]}"
                 f"{', or 0 for the least' if usual else ''}"
             )
-    # Both of their own range: of what is out of it, that was said.
+    # Not for values out of range, which are named above.
     least_iops = math.ceil(throughput / _THROUGHPUT_PER_IOPS)
     if limits.throughput and throughput <= limits.throughput[1] and (iops or limits.usual_iops) < least_iops:
         yield (

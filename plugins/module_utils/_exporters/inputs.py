@@ -40,7 +40,20 @@ def problems(inputs: Inputs, account: str, processes: int = 0) -> list[str]:
 
 def ports(inputs: Inputs) -> dict[str, int]:
     """Return the port of each kind."""
-    return {kind: inputs[f"exporters_{kind}_port"] for kind in model.KINDS}
+    return {
+        "postgres": inputs["exporters_postgres_port"],
+        "pgbouncer": inputs["exporters_pgbouncer_port"],
+        "node": inputs["exporters_node_port"],
+    }
+
+
+def releases(inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """Return the release of each kind."""
+    return {
+        "postgres": inputs["exporters_postgres_release"],
+        "pgbouncer": inputs["exporters_pgbouncer_release"],
+        "node": inputs["exporters_node_release"],
+    }
 
 
 def _kind_problems(inputs: Inputs) -> list[str]:
@@ -57,7 +70,8 @@ def _listen_problems(inputs: Inputs) -> list[str]:
             ipaddress.ip_address(address)
         except ValueError:
             found.append(
-                f"exporters_listen contains {address!r}, which is not an IP address. Give an address without a port."
+                f"exporters_listen contains {address!r}, which is not an IP address."
+                " Give an address without a port."
             )
     return found
 
@@ -71,7 +85,9 @@ def _port_problems(inputs: Inputs, processes: int) -> list[str]:
         name, port = service["name"], service["port"]
         source = f"exporters_{service['kind']}_port"
         if not 0 < port <= MAX_PORT:
-            found.append(f"{name} would listen on port {port}. Set {source} so that it is from 1 to {MAX_PORT}.")
+            found.append(
+                f"{name} would listen on port {port}. Set {source} so that it is from 1 to {MAX_PORT}."
+            )
         elif port in taken:
             found.append(f"{name} and {taken[port]} would share port {port}. Change {source}.")
         taken.setdefault(port, name)
@@ -89,9 +105,7 @@ def release_problems(inputs: Inputs, kinds: Iterable[str], architecture: str) ->
     return [
         problem
         for kind in kinds
-        for problem in _release_problems(
-            f"exporters_{kind}_release", inputs[f"exporters_{kind}_release"], architecture
-        )
+        for problem in _release_problems(f"exporters_{kind}_release", releases(inputs)[kind], architecture)
     ]
 
 
@@ -107,10 +121,14 @@ def _release_problems(where: str, release: Mapping[str, Any], architecture: str)
     if not re.match(r"https?://", url):
         found.append(f"{where}.url is {url!r}. Set a URL that begins with https://.")
     if not re.fullmatch(r"sha256:([0-9a-f]{64}|https?://\S+)", checksum):
-        found.append(f"{where}.checksum is invalid. Set sha256: and 64 digits, or sha256: and the URL of a list.")
+        found.append(
+            f"{where}.checksum is invalid. Set sha256: and 64 digits, or sha256: and the URL of a list."
+        )
     other = {"amd64": "arm64", "arm64": "amd64"}.get(architecture)
     if other and f"-{other}." in url:
-        found.append(f"{where}.url is for {other}, and this host is {architecture}. Set the URL for {architecture}.")
+        found.append(
+            f"{where}.url is for {other}, and this host is {architecture}. Set the URL for {architecture}."
+        )
     return found
 
 
@@ -122,7 +140,9 @@ def _user_problems(inputs: Inputs) -> list[str]:
         name = str(user.get("name") or "")
         where = f"exporters_basic_auth: user {number}"
         if not name or re.search(r"[:\x00-\x1f\x7f]", name):
-            found.append(f"{where} has an empty name, or one with a colon or control character. Rename the user.")
+            found.append(
+                f"{where} has an empty name, or one with a colon or control character. Rename the user."
+            )
         if name in seen:
             found.append(f"{where} has the name of another user. Remove one of them.")
         seen.add(name)
@@ -131,7 +151,7 @@ def _user_problems(inputs: Inputs) -> list[str]:
         found.append("exporters_basic_auth would send passwords in the clear. Set exporters_tls: true.")
     if any(user.get("password") for user in users) and not model.HAS_BCRYPT:
         found.append(
-            "exporters_basic_auth has a password, but Python has no bcrypt on the machine that runs the playbook."
+            "exporters_basic_auth has a password, and the Python that runs the playbook has no bcrypt."
             " Install it (pip install bcrypt), or set password_hash."
         )
     return found
@@ -169,7 +189,8 @@ def _stats_problems(inputs: Inputs, account: str) -> list[str]:
         )
     if re.search(r"[\r\n\x00]", password):
         found.append(
-            "exporters_pgbouncer_password has a newline or a NUL, which a password file cannot hold. Change it."
+            "exporters_pgbouncer_password has a newline or a NUL, which a password file cannot hold."
+            " Change it."
         )
     return found
 

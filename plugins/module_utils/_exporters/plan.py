@@ -9,37 +9,30 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._exporters import inputs as checks
-from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, units
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters.places import (
+    ACCOUNT,
+    CERTIFICATES,
+    DIRECTORY,
+    HIDDEN,
+    OLD_PASSFILE,
+    PASSFILE,
+    RELEASES,
+    TEXTFILES,
+    UNITS,
+    WEB,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._tls import model as tls
-
-# Debian's account. The role postgres admits it by peer.
-ACCOUNT = "prometheus"
-DIRECTORY = "/etc/pooled-exporters"
-# The other exporters' sandboxes hide this directory. A file alone would show again once it is replaced.
-HIDDEN = f"{DIRECTORY}/pgbouncer"
-PASSFILE = f"{HIDDEN}/passfile"
-OLD_PASSFILE = f"{DIRECTORY}/pgbouncer.passfile"
-WEB = f"{DIRECTORY}/web.yml"
-RELEASES = "/opt/pooled-exporters"
-UNITS = "/etc/systemd/system"
-TEXTFILES = "/var/lib/prometheus/node-exporter"
-# The role certificates writes here.
-CERTIFICATES = "/etc/ssl/pooled/exporters"
 
 EXPIRY_TIMER = "certificate_expiry.timer"
 EXPIRY_SCRIPT = "/usr/local/lib/pooled-certificate-expiry"
 EXPIRY_FILES = (f"{UNITS}/{EXPIRY_TIMER}", f"{UNITS}/certificate_expiry.service", EXPIRY_SCRIPT)
 EXPIRY_METRICS = f"{TEXTFILES}/certificates.prom"
 
-# Packages with the programs and versions that the role needs. Debian 12's prometheus-pgbouncer-exporter is another
-# program, and its postgres_exporter lacks collectors.
+# Packages with the programs and versions that the role needs. Debian 12's prometheus-pgbouncer-exporter is
+# another program, and its postgres_exporter lacks collectors.
 PACKAGED = {"Debian-12": ("node",), "Debian-13": model.KINDS}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-# Only units of this collection count.
-UNIT_PATTERN = r"(postgresql@|pgbouncer@|.+_exporter|prometheus|alertmanager|grafana-server).*[.]service"
-
-_TITLES = {"postgres": "PostgreSQL", "pgbouncer": "PgBouncer, process {process}", "node": "this host"}
-_AFTER = {"postgres": "postgresql.service", "pgbouncer": "pgbouncer@{process}.service", "node": ""}
 _OWN_UNIT = "RuntimeDirectory=pooled-exporters/"
 _SINGLE = ("postgres_exporter", "node_exporter")
 
@@ -55,9 +48,7 @@ class Host(NamedTuple):
 
 def look(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of host_info."""
-    markers = [
-        _marker(kind, inputs[f"exporters_{kind}_release"].get("version") or "") for kind in model.KINDS
-    ]
+    markers = [_marker(kind, one.get("version") or "") for kind, one in checks.releases(inputs).items()]
     return {
         "packages": [*(_package(kind) for kind in model.KINDS), "openssl", "python3-cryptography"],
         "paths": [
@@ -88,9 +79,9 @@ def plan(inputs: Mapping[str, Any], host: Host, render: Callable[..., str]) -> d
 
     Returns:
         ``problems``, and without any: ``packages`` that are missing; ``account``, whether it is missing;
-        ``releases`` to install; ``install``, whether any of these is needed; ``early``, whether the configuration
-        of PostgreSQL or PgBouncer was missing and so the plan may change; ``processes`` of PgBouncer; ``address``
-        of the exporters on this host; ``masks``, ``files``, ``leftovers`` (entries of the module files);
+        ``releases`` to install; ``install``, whether any of these is needed; ``early``, whether the plan may
+        change once PostgreSQL or PgBouncer is configured; ``processes`` of PgBouncer; ``address`` of the
+        exporters on this host; ``masks``, ``files``, ``leftovers`` (entries of the module files);
         ``surplus``, ``services`` (entries of the module services); ``check`` (arguments of exporters_check).
     """
     made = _Plan(inputs, host, render)
@@ -122,9 +113,13 @@ class _Plan:
         self.packaged = [kind for kind in self.kinds if kind in packaged]
         self.released = [kind for kind in self.kinds if kind not in packaged]
         found = model.process_count(seen["paths"])
-        self.configured = {"pgbouncer": host.processes or found, "postgres": model.server_version(seen["paths"])}
+        self.configured = {
+            "pgbouncer": host.processes or found,
+            "postgres": model.server_version(seen["paths"]),
+        }
         self.processes = inputs["exporters_pgbouncer_processes"] or host.processes or found or 1
         self.exporters = model.services(self.kinds, checks.ports(inputs), self.processes)
+        self.releases = checks.releases(inputs)
         self.tls = inputs["exporters_tls"]
         self.web = bool(self.tls or inputs["exporters_basic_auth"])
         self.address = tls.probe_address(inputs["exporters_listen"])
@@ -181,20 +176,25 @@ class _Plan:
     def _missing_releases(self) -> list[dict[str, str]]:
         missing = []
         for kind in self.released:
-            release = self.inputs[f"exporters_{kind}_release"]
+            release = self.releases[kind]
             marker = _marker(kind, release["version"])
             program = self.seen["paths"].get(self._binary(kind), {})
             intact = program.get("owner") == "root" and program.get("mode") == "0755"
             if not intact or self.seen["contents"].get(marker, "").strip() != release["checksum"]:
                 missing.append(
-                    {**release, "kind": kind, "directory": _release_directory(kind, release["version"]), "marker": marker}
+                    {
+                        **release,
+                        "kind": kind,
+                        "directory": _release_directory(kind, release["version"]),
+                        "marker": marker,
+                    }
                 )
         return missing
 
     def _binary(self, kind: str) -> str:
         if kind in self.packaged:
             return f"/usr/bin/{_package(kind)}"
-        version = self.inputs[f"exporters_{kind}_release"]["version"]
+        version = self.releases[kind]["version"]
         return f"{_release_directory(kind, version)}/{kind}_exporter"
 
     def _masks(self) -> list[dict[str, Any]]:
@@ -234,7 +234,7 @@ class _Plan:
 
     def _leftovers(self, surplus: Iterable[str]) -> list[str]:
         """Return paths that nothing uses once the services run as planned."""
-        units = [f"{UNITS}/{name}.service" for name in surplus]
+        services = [f"{UNITS}/{name}.service" for name in surplus]
         unwanted = [
             *([] if "node" in self.kinds else [*EXPIRY_FILES, EXPIRY_METRICS]),
             # CertificateExpiring would fire for a certificate that nothing renews.
@@ -243,7 +243,7 @@ class _Plan:
             *([] if "pgbouncer" in self.kinds else [HIDDEN]),
             OLD_PASSFILE,
         ]
-        return units + [path for path in unwanted if path in self.seen["paths"]]
+        return services + [path for path in unwanted if path in self.seen["paths"]]
 
     def _files(self) -> list[dict[str, Any]]:
         shared = {"owner": "root", "group": ACCOUNT}
@@ -290,72 +290,10 @@ class _Plan:
         return self.render("web.yml.j2", tls=self.tls, directory=CERTIFICATES, users=users)
 
     def _unit(self, exporter: Mapping[str, Any]) -> str:
-        kind = exporter["kind"]
-        return self.render(
-            "exporter.service.j2",
-            kind=kind,
-            name=exporter["name"],
-            title=_TITLES[kind].format(**exporter),
-            after=_AFTER[kind].format(**exporter),
-            account=ACCOUNT,
-            environment=self._environment(exporter),
-            tls=self.tls,
-            command=model.command_line(self._binary(kind), self._arguments(exporter)),
-            hidden=HIDDEN,
+        values = units.values(
+            exporter, self.inputs, self.configured["postgres"], self._binary(exporter["kind"])
         )
-
-    def _environment(self, exporter: Mapping[str, Any]) -> list[str]:
-        inputs = self.inputs
-        if exporter["kind"] == "postgres":
-            options = {
-                "host": inputs["exporters_postgres_socket"],
-                "port": inputs["exporters_postgres_server_port"],
-                "user": inputs["exporters_postgres_user"],
-                "dbname": inputs["exporters_postgres_database"],
-                "sslmode": "disable",
-            }
-            return [model.environment("DATA_SOURCE_NAME", model.connection(options))]
-        if exporter["kind"] == "pgbouncer":
-            options = {
-                "host": f"/run/pgbouncer/{exporter['process']}",
-                "port": inputs["exporters_pgbouncer_server_port"],
-                "user": inputs["exporters_pgbouncer_user"],
-                "dbname": "pgbouncer",
-                "sslmode": "disable",
-            }
-            return [
-                model.environment("PGBOUNCER_EXPORTER_CONNECTION_STRING", model.connection(options)),
-                model.environment("PGPASSFILE", PASSFILE),
-            ]
-        return []
-
-    def _arguments(self, exporter: Mapping[str, Any]) -> list[str]:
-        kind = exporter["kind"]
-        return [
-            *model.listen_flags(self.inputs["exporters_listen"], exporter["port"]),
-            *([f"--web.config.file={WEB}"] if self.web else []),
-            *getattr(self, f"_{kind}_arguments")(),
-            *(self.inputs["exporters_arguments"].get(kind) or []),
-        ]
-
-    def _postgres_arguments(self) -> list[str]:
-        # PostgreSQL 17 has checkpoints in a view of their own. With this collector an older server logs an error at
-        # each scrape.
-        newer = ["stat_checkpointer"] if self.configured["postgres"] >= 17 else []
-        collectors = dict.fromkeys([*self.inputs["exporters_postgres_collectors"], *newer])
-        return [f"--collector.{name}" for name in collectors]
-
-    def _pgbouncer_arguments(self) -> list[str]:
-        # Without this it looks for a PID file at each scrape.
-        return ["--pgBouncer.pid-file="]
-
-    def _node_arguments(self) -> list[str]:
-        # Debian's build has this directory as its default, the release does not.
-        return [
-            f"--collector.textfile.directory={TEXTFILES}",
-            "--collector.systemd",
-            f"--collector.systemd.unit-include={UNIT_PATTERN}",
-        ]
+        return self.render("exporter.service.j2", **values)
 
     def _services(self) -> list[dict[str, Any]]:
         services = [
@@ -375,7 +313,7 @@ class _Plan:
             # dpkg writes this list at each upgrade. The program keeps the time of its build.
             installed = f"/var/lib/dpkg/info/{_package(kind)}.list"
         else:
-            installed = _marker(kind, self.inputs[f"exporters_{kind}_release"]["version"])
+            installed = _marker(kind, self.releases[kind]["version"])
         return [self._binary(kind), installed, *([PASSFILE] if kind == "pgbouncer" else [])]
 
     def _check(self) -> dict[str, Any]:
@@ -411,8 +349,9 @@ class _Plan:
                 " configures it (postgres_monitoring_user)."
             ),
             "pgbouncer": (
-                f"It logs in to the console of its process as {inputs['exporters_pgbouncer_user']}. Check that this"
-                " user is in pgbouncer_users, with the same password and databases: [], and in pgbouncer_stats_users."
+                f"It logs in to its process as {inputs['exporters_pgbouncer_user']}. Check that"
+                " this user is in pgbouncer_users, with the same password and databases: [], and in"
+                " pgbouncer_stats_users."
             ),
             "node": "Check that it may read /proc and /sys.",
         }[kind]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The image of the lab's hosts: its definition, its name, and how to build it.
 
-Standard library only: ``tools/build_image`` runs it before the Python environment exists.
+Standard library only: ``tools/early`` runs it before the Python environment exists.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Command that the lab runs, and the Debian package that has it.
+COMMANDS = {
+    "podman": "podman",
+    "runc": "runc",
+    "mmdebstrap": "mmdebstrap",
+    "iptables-save": "iptables",
+    "ssh": "openssh-client",
+}
 RELEASES = {"bookworm": "12", "trixie": "13"}
 PACKAGES = (
     "ca-certificates",

@@ -17,14 +17,6 @@ from typing import Any
 from ansible_collections.pooled.postgres.plugins.module_utils._lab import image
 from ansible_collections.pooled.postgres.plugins.module_utils._network import model as network
 
-# Command that the lab runs, and the Debian package that has it.
-PACKAGES = {
-    "podman": "podman",
-    "runc": "runc",
-    "mmdebstrap": "mmdebstrap",
-    "iptables-save": "iptables",
-    "ssh": "openssh-client",
-}
 # Every container of a lab says which state directory it belongs to.
 OWNER_LABEL = "pooled_lab_owner"
 INSTANCE_LABEL = "pooled_lab_instance"
@@ -84,7 +76,7 @@ def lab_plan(inputs: Inputs, seen: Mapping[str, Any]) -> dict[str, Any]:
     published = image.published_name(inputs["lab_suite"])
     return {
         "problems": [*input_problems(inputs), *_problems(inputs, seen, own)],
-        "packages": sorted(PACKAGES[name] for name in seen["missing"]),
+        "packages": sorted(image.COMMANDS[name] for name in seen["missing"]),
         "start_emulator": not seen["emulator"],
         "stop_starting": bool(seen["emulator_starting"]),
         "replay": seen["recorded"],
@@ -145,7 +137,7 @@ def bare_plan(inputs: Inputs, seen: Mapping[str, Any]) -> dict[str, Any]:
     state = inputs["lab_state_dir"]
     return {
         "problems": [*_state_problems(state), *_root_problem(seen)],
-        "packages": sorted(PACKAGES[name] for name in seen["missing"]),
+        "packages": sorted(image.COMMANDS[name] for name in seen["missing"]),
         "network": network_name(state),
         "label": f"{OWNER_LABEL}={state}",
     }

@@ -168,6 +168,7 @@ def complete_targets(
         elif not kept:
             problems.add(
                 f"monitoring_targets has no PgBouncer process of {host}: this run did not plan {host}, and"
-                " its pgbouncer_processes is 0. Run it without --limit, or set exporters_pgbouncer_processes."
+                " its pgbouncer_processes is 0."
+                " Run site.yml without --limit, or set exporters_pgbouncer_processes."
             )
     return found, sorted(problems)

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can be said of networks from their descriptions alone. Pure."""
+"""Compare networks by their descriptions. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cidr_problems(vpc: str, subnets: dict[str, str]) -> list[str]:
         subnets: CIDR by the subnet's name.
 
     Returns:
-        A sentence for each problem; empty where there is none.
+        A sentence for each problem.
     """
     parsed_vpc, problem = _parse("the VPC's CIDR", vpc)
     problems = [problem] if problem else []
@@ -83,16 +83,16 @@ def parse_routes(text: str) -> list[tuple[str, ipaddress.IPv4Network]]:
 
 
 def network_conflicts(cidr: str, routes: str, networks: list[dict[str, Any]], own_network: str) -> list[str]:
-    """Return what of this machine already uses addresses of a network that is to be made.
+    """Return what on this machine already uses addresses of a new network.
 
     Args:
-        cidr: the network to be made.
+        cidr: the new network.
         routes: the content of ``/proc/net/route``.
         networks: what ``podman network ls --format json`` printed.
-        own_network: name of the Podman network that may be there already, because it is this one.
+        own_network: name of the Podman network that may exist, because it is this one.
 
     Returns:
-        A sentence for each conflict; empty where there is none.
+        A sentence for each conflict.
 
     Raises:
         ValueError: ``cidr`` or a route that is no network.
@@ -120,14 +120,14 @@ def network_conflicts(cidr: str, routes: str, networks: list[dict[str, Any]], ow
 
 
 def chains_removal(rules: str, before: list[str]) -> str:
-    """Return what removes the firewall chains that a container engine's network plugins left behind.
+    """Return what removes the firewall chains that Podman's network plugins left.
 
     Args:
         rules: what ``iptables-save`` prints now.
         before: names of the chains that were there before; those stay.
 
     Returns:
-        A script for ``iptables-restore --noflush``; empty where there is nothing to remove.
+        A script for ``iptables-restore --noflush``; empty without such chains.
     """
     script: list[str] = []
     for table in re.findall(r"(?ms)^(\*\S+$.*?)^COMMIT$", rules):

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Authentication of clients: the text of PgBouncer's HBA file, and problems with how clients authenticate. Pure.
+"""Authentication of clients: the text of PgBouncer's HBA file, and problems of the inputs. Pure.
 
 The grammar is that of ``parse_line`` of ``src/hba.c``: like PostgreSQL's pg_hba.conf, without host names,
 group roles and regular expressions. PgBouncer skips a line that it cannot read, so that the next one
@@ -27,8 +27,8 @@ class Access(NamedTuple):
     """How clients authenticate.
 
     ``settings`` are PgBouncer's; ``rules`` those of its HBA file; ``users`` the names of the userlist;
-    ``lookup`` says whether PgBouncer looks up others in PostgreSQL; ``unsafe`` whether the inputs allow methods
-    without a protected password.
+    ``lookup`` says whether PgBouncer looks up others in PostgreSQL; ``unsafe`` whether the inputs allow
+    methods without a protected password.
     """
 
     settings: Mapping[str, Any]
@@ -171,7 +171,8 @@ def _admin_problems(access: Access, method: str) -> list[str]:
     ]
     if not access.lookup and method not in ("trust", "any"):
         found = [
-            f"{user!r} of {name} is not in pgbouncer_users: add the user there with a password, or remove it here"
+            f"{user!r} of {name} is not in pgbouncer_users: add the user there with a password, or remove"
+            f" it here"
             for name, user in admins
             if user not in access.users
         ]

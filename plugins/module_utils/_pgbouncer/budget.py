@@ -86,7 +86,8 @@ def reckon(
 
     Args:
         databases: with ``name``, ``host``, ``port`` and PgBouncer's options.
-        users: with ``name``, PgBouncer's options and ``databases``, the names of those they connect to; without
+        users: with ``name``, PgBouncer's options and ``databases``, the names of those they connect to;
+            without
             it they connect to all, and with an empty list to PgBouncer's console only.
         limits: ``pool_size``, ``reserve_pool_size``, ``max_db_connections`` and ``max_user_connections``, for
             whatever has none of its own.

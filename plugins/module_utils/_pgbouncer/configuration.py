@@ -71,7 +71,8 @@ class Manager:
         params = self._params
         if self._needs_binary and self._version is None and not self._check_mode:
             raise InvalidInputError(
-                f"Failed to validate the PgBouncer configuration: {params['binary']} is missing. Install PgBouncer."
+                f"Failed to validate the PgBouncer configuration: {params['binary']} is missing."
+                " Install PgBouncer."
             )
         wanted = self._processes()
         entries = [*params["files"], *self._userlist_entry(), *self._hba_entry(), *map(self._file, wanted)]
@@ -180,8 +181,9 @@ class Manager:
         if not self._check_mode and given["needed"] > granted:
             raise InvalidInputError(
                 f"Failed to fit the pools into PostgreSQL: {given['arithmetic']}; PostgreSQL runs with"
-                f" {found.max_connections} - {found.reserved} reserved - {given['others']} for others = {granted}."
-                f" {given['remedy']} A max_connections that waits for a restart needs postgres_restart_allowed."
+                f" {found.max_connections} - {found.reserved} reserved - {given['others']} for others"
+                f" = {granted}. {given['remedy']} A max_connections that waits for a restart needs"
+                " postgres_restart_allowed."
             )
         return found.verifiers
 
@@ -208,8 +210,8 @@ class Manager:
         """Return what each process shows once its configuration is in force; None where nothing was proved.
 
         Every candidate is proved before the first file is replaced. A process is not started where its file,
-        PgBouncer and the certificates are those of an earlier proof. Another userlist or HBA file is proved with
-        the first process.
+        PgBouncer and the certificates are those of an earlier proof. Another userlist or HBA file is
+        proved with the first process.
         """
         candidates = self._candidates()
         if self._version is None:
@@ -234,7 +236,11 @@ class Manager:
     def _prove_hba(self) -> None:
         hba = self._params["hba"]
         if hba:
-            self._start("[pgbouncer]\nauth_type = hba\n", proof.DEFAULT_PORT, {"auth_hba_file": self._texts[hba["path"]]})
+            self._start(
+                "[pgbouncer]\nauth_type = hba\n",
+                proof.DEFAULT_PORT,
+                {"auth_hba_file": self._texts[hba["path"]]},
+            )
 
     def _prove(
         self, process: Process, key: str, candidates: Mapping[str, tuple[str, str]]
@@ -263,13 +269,16 @@ class Manager:
             *proof.port_problems(settings, self._params["binary"]),
         ]
         if problems:
-            raise ProofError(f"Failed to validate the PgBouncer configuration: {catalogue.summary(problems)}.")
+            raise ProofError(
+                f"Failed to validate the PgBouncer configuration: {catalogue.summary(problems)}."
+            )
         # The userlist's users are many, and its changes are seen in the file itself.
         named = {str(user["name"]) for user in process.users}
         instead = {name: settings[name] for name in used}
         shown = shown._replace(
             config=[
-                {**row, "value": instead[row["key"]]} if row["key"] in instead else row for row in shown.config
+                {**row, "value": instead[row["key"]]} if row["key"] in instead else row
+                for row in shown.config
             ],
             users=[row for row in shown.users if row["name"] in named],
         )
@@ -301,9 +310,7 @@ class Manager:
         ]
         return hashlib.sha256(json.dumps([process.text, states]).encode()).hexdigest()
 
-    def _check_auth_users(
-        self, wanted: Sequence[Process], candidates: Mapping[str, tuple[str, str]]
-    ) -> None:
+    def _check_auth_users(self, wanted: Sequence[Process], candidates: Mapping[str, tuple[str, str]]) -> None:
         """Raise ProofError where a user that looks up others could not log in to its PostgreSQL."""
         for process in wanted:
             settings = process.settings
@@ -322,8 +329,9 @@ class Manager:
             text = known[1] if known[0] == path else _text(path)
             names = set(userlist.parse(text))
             problems = [
-                f"auth_user {user!r} of database {database!r} is not in the userlist {path or '(no auth_file)'};"
-                " add it there, since PgBouncer logs in as this user to look up others"
+                f"auth_user {user!r} of database {database!r} is not in the userlist"
+                f" {path or '(no auth_file)'}; add it there, since PgBouncer logs in as this user"
+                " to look up others"
                 for user, database in sorted(places.items())
                 if user not in names
             ]
@@ -352,7 +360,8 @@ class Manager:
                 ports[number] = int(sockets[-1].suffix[1:])
             marks += [str(path) for path in (*sockets, Path(directory, "loaded"))] if directory else []
             running = next(
-                (one for path in sockets if (one := proof.running(directory, int(path.suffix[1:]), runs_as))), None
+                (one for path in sockets if (one := proof.running(directory, int(path.suffix[1:]), runs_as))),
+                None,
             )
             results.append(self._result(process, found, running, rewritten))
         read = self._read(wanted[0].settings)
@@ -438,7 +447,7 @@ def _certificates(settings: Mapping[str, str]) -> list[str]:
 
 def _state(path: str) -> os.stat_result | None:
     try:
-        return os.stat(path)
+        return Path(path).stat()
     except OSError:
         return None
 

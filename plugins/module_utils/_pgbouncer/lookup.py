@@ -7,10 +7,11 @@ from __future__ import annotations
 USER = "pgbouncer_auth"
 QUERY = "SELECT uname, phash FROM pgbouncer.user_lookup($1)"
 
-# Superusers, and users who bypass the rights of rows and tables, do not belong behind a pooler. Every name has its
-# schema, since a client has a say in the search_path (CVE-2025-12819). A user without a password, or with an expired
-# one (CVE-2025-2291), returns no row: PgBouncer turns a NULL into the password "md5" (handle_auth_query_response of
-# src/client.c) and lets in whoever types it.
+# Superusers, and users who bypass the rights of rows and tables, do not belong behind a pooler. Every name
+# has its
+# schema, since a client has a say in the search_path (CVE-2025-12819). A user without a password, or with
+# an expired one (CVE-2025-2291), returns no row: PgBouncer turns a NULL into the password "md5"
+# (handle_auth_query_response of src/client.c) and lets in whoever types it.
 _BODY = """
 SELECT a.rolname::pg_catalog.text, a.rolpassword
 FROM pg_catalog.pg_authid a
@@ -33,7 +34,8 @@ def statements(connections: int) -> list[str]:
     CREATE ROLE pgbouncer_auth;
   END IF;
 END $do$""",
-        "ALTER ROLE pgbouncer_auth LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS"
+        "ALTER ROLE pgbouncer_auth LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION"
+        " NOBYPASSRLS"
         f" CONNECTION LIMIT {2 * connections}",
         """DO $do$ DECLARE other name; BEGIN
   FOR other IN SELECT r.rolname FROM pg_catalog.pg_auth_members m
@@ -47,7 +49,8 @@ END $do$""",
         "REVOKE ALL ON SCHEMA pgbouncer FROM PUBLIC",
         "GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer_auth",
         "DROP FUNCTION IF EXISTS pgbouncer.user_lookup(text)",
-        f"""CREATE FUNCTION pgbouncer.user_lookup(IN i_name text, OUT uname text, OUT phash text) RETURNS SETOF record
+        f"""CREATE FUNCTION pgbouncer.user_lookup(IN i_name text, OUT uname text, OUT phash text) RETURNS"
+        f" SETOF record
 LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body${_BODY}$body$""",
         "REVOKE ALL ON FUNCTION pgbouncer.user_lookup(text) FROM PUBLIC",
@@ -60,6 +63,7 @@ END $do$""",
 
 def check(connections: int) -> str:
     """Return the query that says whether the current database has all of that: one row, one boolean."""
+    # Only a number is put in.
     return f"""SELECT EXISTS (
   SELECT FROM pg_roles r, pg_proc f
   JOIN pg_namespace n ON n.oid = f.pronamespace
@@ -80,4 +84,4 @@ def check(connections: int) -> str:
                        OR (g.grantee = r.oid AND g.privilege_type <> 'USAGE'))
     AND has_function_privilege(r.oid, f.oid, 'EXECUTE') AND has_schema_privilege(r.oid, n.oid, 'USAGE')
     AND has_database_privilege(r.oid, current_database(), 'CONNECT')
-)"""
+)"""  # noqa: S608

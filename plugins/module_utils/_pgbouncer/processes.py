@@ -36,7 +36,8 @@ _AT_LEAST_ONE = {
     "max_user_connections",
     "pool_size",
 }
-# The least that each process gets where the inputs give no number of processes. The kernel spreads clients by chance:
+# The least that each process gets where the inputs give no number of processes. The kernel spreads clients
+# by chance:
 # those on a process whose few server connections are taken wait while another's idle, and one too many is
 # refused while others have room.
 _SENSIBLE = {"default_pool_size": 5, "max_client_conn": 25, "pool_size": 5}
@@ -191,7 +192,7 @@ def turns(
     found = []
     for number, result in enumerate(results, start=1):
         differences = [difference["name"] for difference in result["differences"]]
-        itself = ["its databases and users"] if result["changed"] and not differences else []
+        itself = ["its configuration file"] if result["changed"] and not differences else []
         reasons = [*differences, *result["also"], *itself, *reload_for, *restart_for]
         if not result["answered"]:
             action, reasons = "start", ["it does not answer on its socket"]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Validate a configuration: start the installed PgBouncer with it, apart from the running ones, and ask it."""
+"""Validate a configuration: start the installed PgBouncer with it, apart from the others, and ask it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def account(name: str) -> Account:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise InvalidInputError(
-            f"Failed to find the account {name!r}: it does not exist. Install PgBouncer first, or give another account."
+            f"Failed to find the account {name!r}: it does not exist. Install PgBouncer first, or give"
+            f" another account."
         ) from None
     if os.geteuid() not in (0, entry.pw_uid):
         raise InvalidInputError(
@@ -143,9 +144,7 @@ def shown(
         log = (directory / _LOG).read_text(errors="replace").replace(str(file), _FILE)
     explanation = config.explain(log, text, runs_as.name)
     if explanation is not None:
-        raise ProofError(
-            f"{REFUSED}{explanation.cause}; {explanation.advice}"
-        )
+        raise ProofError(f"{REFUSED}{explanation.cause}; {explanation.advice}")
     if found is None:
         end = f"it did not answer within {seconds:g} s" if alive or trouble is None else f"{trouble}"
         raise ProofError(f"{REFUSED}{end}; check whether {binary} works")

@@ -76,7 +76,9 @@ def _connected(
     host: str, port: int, database: str, account: str, *, user: str = "", password: str = ""
 ) -> Iterator[Any]:
     if psycopg2 is None:
-        raise ServerError("Failed to reach PostgreSQL: psycopg2 is missing. Install python3-psycopg2 on the host.")
+        raise ServerError(
+            "Failed to reach PostgreSQL: psycopg2 is missing. Install python3-psycopg2 on the host."
+        )
     runs_as = proof.account(account)
     try:
         with proof.acting_as(runs_as):
@@ -93,5 +95,6 @@ def _connected(
     except psycopg2.Error as error:
         cause = " ".join(str(error).split()).rstrip(".")
         raise ServerError(
-            f"Failed to ask PostgreSQL at {host} port {port}, database {database!r}, as {user or account}: {cause}."
+            f"Failed to ask PostgreSQL at {host} port {port}, database {database!r}, as {user or account}:"
+            f" {cause}."
         ) from error

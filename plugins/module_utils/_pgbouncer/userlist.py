@@ -55,8 +55,8 @@ def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
     """Return the users of a task, sorted by name.
 
     ``users`` are dictionaries with the keys ``name``, ``password``, ``verifier`` and ``plain``; a value of
-    None is one that was not given. Raises InvalidInputError, which names the first ten problems, if any cannot
-    be written.
+    None is one that was not given. Raises InvalidInputError, which names the first ten problems, if any
+    cannot be written.
     """
     problems = []
     first_index: dict[str, int] = {}

@@ -275,7 +275,8 @@ def refusal(package: str, config: Configuration, accepted: Iterable[str] = ()) -
     return (
         f"PgBouncer {package} has {told}."
         f" Install {newest} or newer (postgres_source: pgdg has new ones), or a"
-        " package of the distribution that has the fix. To accept the risk, consider which hosts reach the port, and"
+        " package of the distribution that has the fix. To accept the risk, consider which hosts reach the"
+        " port, and"
         f" set pgbouncer_accept_cves: [{all_of_them}]"
     )
 

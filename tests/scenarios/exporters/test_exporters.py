@@ -92,7 +92,10 @@ def services(host: str) -> dict[str, int]:
 def scrape(
     hosts: Scenario, host: str, port: int, user: str | None = "prometheus", password: str | None = None
 ) -> tuple[int, str]:
-    """Scrape as Prometheus does; return the status, 0 for no answer, and the text. ``user`` None sends no login."""
+    """Scrape as Prometheus does; return the status, 0 for no answer, and the text.
+
+    Without a user it sends no login.
+    """
     login = [user, password or PASSWORDS[user]] if user and host == "released" else None
     inputs: dict[str, Any] = {"port": port, "tls": host == "released", "user": login}
     result = hosts.python(host, SCRAPE, inputs)
@@ -244,7 +247,8 @@ def sees_passfile(hosts: Scenario, host: str) -> list[str]:
     found = []
     for name in ("postgres_exporter", "node_exporter"):
         seen = hosts.root(
-            host, f"nsenter --target {running[name]} --mount cat /etc/pooled-exporters/pgbouncer/passfile || true"
+            host,
+            f"nsenter --target {running[name]} --mount cat /etc/pooled-exporters/pgbouncer/passfile || true",
         )
         found += [name] * ("pgbouncer:" in seen)
     return found
@@ -455,7 +459,9 @@ def test_remove_certificates_without_tls(hosts: Scenario) -> None:
 def test_plan_packages_that_the_distribution_has(hosts: Scenario, host: str) -> None:
     """Debian 12's exporters are other programs, and would start unasked."""
     result = hosts.playbook("--limit", host, playbook=PLAN, variables={"monitoring_runtime": "containers"})
-    masked = hosts.root(host, "find /etc/systemd/system -name 'prometheus-*-exporter.service' -lname /dev/null")
+    masked = hosts.root(
+        host, "find /etc/systemd/system -name 'prometheus-*-exporter.service' -lname /dev/null"
+    )
     assert ("prometheus-pgbouncer-exporter" in masked) is (host == "packaged")
     assert "prometheus-node-exporter" in masked
     assert result.returncode == 0, result.stdout
@@ -477,7 +483,11 @@ def test_repair_and_name_drift(hosts: Scenario, host: str) -> None:
         f"chmod 0644 {passfile}",
     ]
     if host == "released":
-        drift += [f"chmod 0777 {program}", f"chmod 0644 {certificates}/server.key", f"rm {certificates}/server.crt"]
+        drift += [
+            f"chmod 0777 {program}",
+            f"chmod 0644 {certificates}/server.key",
+            f"rm {certificates}/server.crt",
+        ]
     before = pids(hosts, host)
     hosts.root(host, "; ".join(drift))
     checked = hosts.playbook("--check", "--diff", "--limit", host)

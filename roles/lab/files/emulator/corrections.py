@@ -1,9 +1,9 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where moto answers otherwise than EC2 in a way that matters to us, it is made to answer as EC2 does.
+"""Make moto answer as EC2 does, where the difference matters to us.
 
-Each correction stands on its own and says why it is there. They replace methods of moto's classes, so they
-must be made before the first call, and the same ones at a replay as at the recording.
+Each correction is independent and says why it exists. They replace methods of moto's classes: apply them
+before the first call, and the same ones for a replay as for the recording.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Method = Callable[..., Any]
 
 
 def apply(nat_seconds: float = 0) -> None:
-    """Make all corrections.
+    """Apply all corrections.
 
     ``nat_seconds`` is how long a NAT gateway takes to become available. Raises RuntimeError where moto is
     not built as expected: then its version is not the one of constraints.txt.
@@ -79,8 +79,8 @@ def descriptions_of_rules() -> None:
 def description_is_no_part_of_a_rule() -> None:
     """On EC2 a rule is found by protocol, ports and the other end.
 
-    Moto compares the description of a group as the other end too: a rule with one could not be revoked
-    without naming it, be described anew, nor be recognised as a duplicate.
+    Moto also compares the description of a group: a rule with one could not be revoked
+    without naming it, get another description, nor be recognised as a duplicate.
     """
 
     @wrapped(SecurityGroupRule, "__eq__")
@@ -114,9 +114,9 @@ def groups_belong_to_the_interface() -> None:
 
 
 def groups_in_use() -> None:
-    """EC2 keeps a group that an instance or a rule of another group needs; moto deletes it from under them.
+    """EC2 refuses to delete a group that an instance or another group's rule uses; moto deletes it.
 
-    A teardown in the wrong order would pass here and fail there.
+    A teardown in the wrong order would pass with moto and fail on EC2.
     """
 
     @wrapped(SecurityGroupBackend, "delete_security_group")
@@ -139,7 +139,7 @@ def groups_in_use() -> None:
 
 
 def root_device() -> None:
-    """The root volume is where the image says, as are instances told: Debian's is /dev/xvda.
+    """The root volume is at the device that the image names; Debian's is /dev/xvda.
 
     Moto forgets the name at RegisterImage, and launches without any root volume where RunInstances maps
     other devices only.
@@ -172,10 +172,10 @@ def root_device() -> None:
 
 
 def termination_protection() -> None:
-    """Protection counts however it was asked for, and one protected instance keeps all of a call's.
+    """Termination protection works in every form of the call, and protects all instances of a call.
 
-    Moto forgets it where it is asked for at the launch, keeps a text where it is asked for as ``Attribute``
-    and ``Value``, and terminates those that it comes to before the protected one.
+    Moto drops it at the launch, stores text for ``Attribute`` and ``Value``, and terminates the instances
+    that a call lists before the protected one.
     """
 
     @wrapped(InstanceResponse, "run_instances")
@@ -203,9 +203,9 @@ def termination_protection() -> None:
 
 
 def attachments() -> None:
-    """A volume is attached once, to a free device, in its own zone; moto attaches it anywhere and anew.
+    """A volume is attached once, to a free device, in its zone; moto attaches it anywhere, more than once.
 
-    And it can be detached without naming the instance, as amazon.aws does it; moto has an internal error.
+    It can be detached without naming the instance, as amazon.aws does; moto fails with an internal error.
     """
 
     @wrapped(EBSBackend, "attach_volume")
@@ -245,9 +245,9 @@ def attachments() -> None:
 
 
 def modifications() -> None:
-    """A volume never shrinks, and of its modifications the last is listed, with what it left as it was.
+    """A volume never shrinks, and DescribeVolumesModifications lists the last modification, in full.
 
-    The latter is what amazon.aws returns as the volume's new state. Moto does none of the three.
+    amazon.aws returns that as the volume's new state. Moto does neither.
     """
 
     @wrapped(Volume, "modify")
@@ -270,9 +270,9 @@ def modifications() -> None:
 
 
 def nat_gateways(seconds: float) -> None:
-    """DescribeNatGateways heeds filters on tags, which moto drops: another stack's gateway would be taken.
+    """DescribeNatGateways filters by tags; moto ignores the filter and returns other stacks' gateways, too.
 
-    And a gateway takes ``seconds`` to become available; on EC2 about two minutes, in moto none.
+    A gateway takes ``seconds`` to become available; on EC2 about two minutes, in moto none.
     """
 
     @wrapped(NatGatewayBackend, "describe_nat_gateways")
@@ -286,7 +286,7 @@ def nat_gateways(seconds: float) -> None:
 
     if hasattr(NatGateway, "state"):
         raise RuntimeError(
-            "moto's NatGateway has a state of its own kind: is it the version of constraints.txt?"
+            "moto's NatGateway has another kind of state: is it the version of constraints.txt?"
         )
 
     def get_state(self: Any) -> str:

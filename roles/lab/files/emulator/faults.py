@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Faults that tests ask for: which calls of the EC2 API get an error for an answer."""
+"""Faults for tests: which calls of the EC2 API get an error as their answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READING = ("Describe", "Get", "List")
 
 
 def is_changing(action: str) -> bool:
-    """Return whether a call of this name changes something; its name tells."""
+    """Return whether a call changes something, by its name."""
     return not action.startswith(READING)
 
 

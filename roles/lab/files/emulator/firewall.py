@@ -55,9 +55,9 @@ def ruleset(
     """Return the input of ``nft -f -`` that makes a host's network namespace enforce its groups.
 
     ``members`` are the private addresses of the running instances in each group, by group id. The text
-    replaces the whole table in one transaction, so there is no moment without rules. Equal permissions make
+    replaces the whole table in one transaction, so the host is never without rules. Equal permissions make
     equal text. EC2 answers DNS whatever the groups say, so ``resolvers`` (IPv4) stay reachable.
-    Raises ValueError on a range of addresses that is none.
+    Raises ValueError for a range of addresses that is not valid.
     """
     groups = tuple(groups)
     ingress = _chain("ingress", "input", "saddr", [rule for g in groups for rule in g.ingress], members)
@@ -66,7 +66,7 @@ def ruleset(
         f"ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept" for address in sorted(resolvers)
     ]
     lines = [
-        # The first line makes the second one work where there is no table yet.
+        # The first line makes the second one work without a table, too.
         f"add table inet {TABLE}",
         f"delete table inet {TABLE}",
         f"table inet {TABLE} {{",

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the lab's hosts should be, what they are, and the steps from the one to the other. Pure."""
+"""Compare the lab's hosts with the account, and return the steps that bring them in line. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Settings:
-    """What the role says of its hosts, in one JSON document."""
+    """Settings of the hosts, from the role's JSON document."""
 
     image: str
     network: str
@@ -32,7 +32,7 @@ class Settings:
     owner_label: str
     instance_label: str
     become: bool
-    # The hard limit of open files that a host gets, its own can't exceed this machine's.
+    # A host's hard limit of open files. It can't exceed this machine's.
     file_limit: int
 
     @property
@@ -50,7 +50,7 @@ class Settings:
 
 
 def parse(document: Mapping[str, Any]) -> Settings:
-    """Return the settings in a JSON document. Raises ValueError on one that lacks some or has others."""
+    """Return the settings in a JSON document. Raises ValueError for missing and unknown ones."""
     types = {"become": bool, "file_limit": int}
     names = [field.name for field in fields(Settings)]
     for name in names:
@@ -109,10 +109,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Account:
-    """What of the emulated account concerns the hosts of a stack.
+    """The part of the emulated account that concerns the hosts of a stack.
 
     ``members`` are the addresses of the running instances by security group, of all stacks; ``volumes`` the
-    ids of all volumes that there are.
+    ids of all volumes.
     """
 
     instances: tuple[Instance, ...]
@@ -167,8 +167,8 @@ def parse_containers(
 
 
 def _container(row: Mapping[str, Any], instance: str, alive: Callable[[int, str], bool]) -> Container:
-    # Podman learns of an end from conmon. Where that was killed too, or the machine was restored from an image of
-    # its disk, Podman goes on to say "running", or "stopping" once it was told to stop it.
+    # Podman learns of an end from conmon. If conmon was killed too, or the machine was restored, Podman still
+    # says "running", or "stopping" after an attempt to stop it.
     supposed = row["State"] in ("running", "stopping")
     runs = supposed and alive(row["Pid"], row["Id"])
     return Container(
@@ -181,7 +181,7 @@ def _container(row: Mapping[str, Any], instance: str, alive: Callable[[int, str]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, in this order. Containers are called by name, hosts by their instance."""
+    """Steps, in their order."""
 
     remove: tuple[str, ...]
     stop: tuple[str, ...]

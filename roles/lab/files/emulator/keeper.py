@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Keeps the lab's hosts what the emulated API says: once when asked, and after every call that changes it."""
+"""Bring the lab's hosts in line with the emulated API, on request and after every call that changes it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from typing import Any
 from hosts import Account, Instance, Settings, Volume, container_name, links, plan, udev_database
 from machine import Machine, MachineError
 
-# Calls come in bursts: one round for those of this many seconds.
+# Seconds in which calls are collected for one round: they come in bursts.
 GATHER = 0.2
-# Who resolves names for the hosts; the second is where systemd-resolved keeps the real ones.
+# Files with the name servers of the hosts; the second is systemd-resolved's.
 RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
@@ -38,7 +38,7 @@ class Keeper:
     """Brings the hosts in line with the account, one round at a time."""
 
     def __init__(self, read: Callable[[str], Account], machine: Callable[[Settings], Any] = Machine) -> None:
-        """Take ``read``, which returns what of the account concerns a stack, and what makes the machine."""
+        """Take ``read``, which returns a stack's part of the account, and the class of the machine."""
         self._read = read
         self._make_machine = machine
         self._machine: Any = None
@@ -48,7 +48,7 @@ class Keeper:
         self._changed = threading.Event()
 
     def arm(self, settings: Settings) -> None:
-        """Set how hosts are made; from now on the account's changes are followed."""
+        """Set how hosts are created, and follow the account's changes from now on."""
         with self._lock:
             first = self._machine is None
             self._machine = self._make_machine(settings)
@@ -56,17 +56,17 @@ class Keeper:
             threading.Thread(target=self._follow, daemon=True).start()
 
     def account_changed(self) -> None:
-        """Have the hosts brought in line soon."""
+        """Start a round soon."""
         self._changed.set()
 
     def close(self, timeout: float) -> None:
-        """Let a round that is under way end, for at most ``timeout`` seconds, and begin no other."""
+        """Wait for the current round, for at most ``timeout`` seconds, and start no other."""
         self._lock.acquire(timeout=timeout)
 
     def reconcile(self) -> list[str]:
-        """Bring the hosts in line, and return what was changed, in sentences.
+        """Bring the hosts in line, and return the changes, for people.
 
-        Raises MachineError where a step fails; the next round goes on from there.
+        Raises MachineError where a step fails; the next round continues from there.
         """
         with self._lock:
             settings: Settings = self._machine.settings
@@ -76,7 +76,7 @@ class Keeper:
     def bring_up(self) -> tuple[list[str], list[Host]]:
         """Bring the hosts in line, wait until they have booted, and trust their SSH keys.
 
-        Returns what was changed, in sentences, and the hosts. Raises MachineError.
+        Returns the changes, for people, and the hosts. Raises MachineError.
         """
         changes = self.reconcile()
         machine, settings = self._machine, self._machine.settings
@@ -93,7 +93,7 @@ class Keeper:
             for name, instance in names.items()
         ]
         if machine.write(settings.state / "known_hosts", "".join(lines)):
-            changes.append("known_hosts has the keys of the hosts")
+            changes.append("wrote known_hosts")
         return changes, [Host(one.name, one.id, one.address, one.state) for one in instances]
 
     def _follow(self) -> None:
@@ -105,12 +105,12 @@ class Keeper:
                 for change in self.reconcile():
                     print(change, file=sys.stderr, flush=True)
             except MachineError as exc:
-                # The next one that asks for the hosts is told, if it is still so.
+                # The next request reports it, if it persists.
                 print(exc, file=sys.stderr, flush=True)
 
 
 class Round:
-    """One round: the account as it was at its beginning, and what has been done so far."""
+    """One round: the account at its start, and the changes so far."""
 
     def __init__(self, machine: Any, account: Account) -> None:
         self.machine = machine
@@ -120,18 +120,18 @@ class Round:
         self.changes: list[str] = []
 
     def carry_out(self) -> list[str]:
-        """Carry out all steps and return what was changed, in sentences."""
+        """Carry out all steps and return the changes."""
         instances = self.account.instances
         steps = plan(instances, self.machine.containers(), self.settings)
         for name in steps.remove:
             self.machine.remove(name)
-            self.changes.append(f"{name} is gone, as its instance is")
+            self.changes.append(f"removed {name}, whose instance is terminated")
         for container in steps.settle:
             self.machine.settle(container)
-            self.changes.append(f"{container.name} had lost its processes")
+            self.changes.append(f"found {container.name} without processes")
         for name in steps.stop:
             self.machine.stop(name)
-            self.changes.append(f"{name} is stopped, as its instance is")
+            self.changes.append(f"stopped {name}, as its instance is")
         for instance in instances:
             seed = {"meta-data": instance.meta_data(), "user-data": instance.user_data}
             self.machine.write_tree(self.settings.host_dir(instance.id) / "seed", seed)
@@ -139,7 +139,7 @@ class Round:
         attached = self.attach_volumes()
         for instance in steps.create:
             self.machine.create(instance)
-            self.changes.append(f"{container_name(self.settings, instance)} is there")
+            self.changes.append(f"created {container_name(self.settings, instance)}")
         for instance in steps.start:
             self.start(instance)
         self.enforce(fresh=steps.start)
@@ -151,18 +151,17 @@ class Round:
         return self.changes
 
     def start(self, instance: Instance) -> None:
-        """Start an instance's container, with its rules from the first moment that it can have any."""
+        """Start an instance's container, and apply its rules at once."""
         name = container_name(self.settings, instance)
         self.machine.start(name)
         self.machine.apply_rules(name, self.account.rules(instance, self.resolvers))
-        self.changes.append(f"{name} is running")
+        self.changes.append(f"started {name}")
 
     def enforce(self, fresh: Sequence[Instance]) -> None:
-        """Have every host that runs enforce its instance's groups as they are now.
+        """Apply the current security groups to every running host.
 
-        What was applied is kept in a file, with the run of the container: another run has another network
-        namespace, without rules. So the next emulator knows what one that was killed has done. The
-        ``fresh`` ones have their rules from their start.
+        A file keeps the applied rules and the run of the container, for the next emulator: another run has
+        another network namespace, without rules. The ``fresh`` hosts got their rules at their start.
         """
         runs = {container.instance: container.run for container in self.machine.containers()}
         for instance in self.account.instances:
@@ -176,33 +175,33 @@ class Round:
             if instance not in fresh:
                 name = container_name(self.settings, instance)
                 self.machine.apply_rules(name, rules)
-                self.changes.append(f"{name} enforces its security groups")
+                self.changes.append(f"applied the security groups of {name}")
             self.machine.write_tree(directory, {"applied.nft": applied})
 
     def attach_volumes(self) -> dict[Instance, list[str]]:
-        """Give every attached volume its loop device, and hosts the links to theirs.
+        """Give every attached volume a loop device, and every host links to its volumes.
 
-        Returns the hosts whose volumes are other ones now, with all their devices.
+        Returns the hosts with other volumes than before, with all their devices.
         """
         attached = {}
-        # Asked only where there are any: it takes a process.
+        # losetup takes a process: not without volumes.
         loops = self.machine.loops() if any(i.volumes for i in self.account.instances) else {}
         for instance in self.account.instances:
             devices: dict[Volume, str] = {}
             for volume in instance.volumes:
                 devices[volume], done = self.machine.provide(volume, loops)
                 if done:
-                    self.changes.append(f"{volume.id} is {done}")
+                    self.changes.append(f"{done} {volume.id}")
             directory = self.settings.host_dir(instance.id)
             numbers = {volume: self.machine.device_numbers(device) for volume, device in devices.items()}
             self.machine.write_tree(directory / "udev", udev_database(numbers))
             if self.machine.write_tree(directory / "by-id", links(devices), symlinks=True):
                 attached[instance] = list(devices.values())
-                self.changes.append(f"{container_name(self.settings, instance)} has other volumes")
+                self.changes.append(f"linked the volumes of {container_name(self.settings, instance)}")
         return attached
 
     def release_volumes(self) -> None:
-        """Detach volumes that no instance has, and remove the files of those that are no more."""
+        """Detach volumes that no instance has, and remove the files of deleted ones."""
         attached = {volume.id for instance in self.account.instances for volume in instance.volumes}
         for volume_id in self.machine.volumes():
             if volume_id in attached:
@@ -210,7 +209,7 @@ class Round:
             self.machine.release(volume_id)
             if volume_id not in self.account.volumes:
                 self.machine.delete(volume_id)
-                self.changes.append(f"{volume_id} is gone")
+                self.changes.append(f"deleted {volume_id}")
 
 
 def resolvers(texts: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""This machine's part of the lab: Podman, loop devices, and files below the state directory."""
+"""Podman, loop devices, and the files of the lab on this machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from hosts import GIB, Container, Instance, Settings, Volume, create_command, parse_containers, parse_loops
 
-# Longer than any unit of a host takes to stop; after that it is killed. In seconds.
+# Seconds until Podman kills a host that does not stop.
 STOP_TIMEOUT = 30
 BOOT_TIMEOUT = 120
-# Nothing that is asked for takes longer than a host that won't stop.
+# A host that won't stop takes longest.
 COMMAND_TIMEOUT = STOP_TIMEOUT + 60
 
 
@@ -37,7 +37,7 @@ class MachineError(Exception):
 
 
 class Machine:
-    """Carries out steps. Every method raises MachineError where its step fails."""
+    """Carry out steps. Every method raises MachineError where its step fails."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -48,7 +48,7 @@ class Machine:
         ``what`` completes the sentence "Failed to …" of the error for an exit code that isn't in
         ``accept``.
         """
-        # An ordinary user's path need not have losetup's directory; sudo has a path of its own.
+        # An ordinary user's path may lack losetup's directory.
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
         try:
             done = subprocess.run(
@@ -83,12 +83,14 @@ class Machine:
         Podman waits for the file with the exit code that conmon writes.
         """
         what = f"have Podman notice that the host {container.name} is down"
-        self.run(what, "sh", "-ec", f"echo 137 >{EXITS}/{container.lost}")
+        # Whole at once and without a newline: anything but a number fails every call of Podman.
+        file = f"{EXITS}/{container.lost}"
+        self.run(what, "sh", "-ec", 'printf 137 >"$1.new"; mv "$1.new" "$1"', "sh", file)
         self.run(what, "podman", "ps", "--all", "--quiet")
 
     def create(self, instance: Instance) -> None:
-        """Make an instance's container; what it mounts must be there."""
-        self.run(f"make the host {instance.name}", "podman", *create_command(self.settings, instance))
+        """Create an instance's container; what it mounts must exist."""
+        self.run(f"create the host {instance.name}", "podman", *create_command(self.settings, instance))
 
     def start(self, name: str) -> None:
         """Start a container."""
@@ -108,9 +110,9 @@ class Machine:
         self.run(f"apply the security groups of {name}", *command, stdin=rules)
 
     def show(self, name: str, devices: Sequence[str]) -> None:
-        """Have a host that runs see block devices that were attached to it, as udevd would.
+        """Create the nodes of attached block devices in a running host, as udevd would.
 
-        A container gets nodes for all devices of the machine, but only at its start.
+        A container gets nodes for all devices of the machine at its start, and not later.
         """
         script = 'for d; do b=/dev/${d%%:*}; [ -b "$b" ] || mknod "$b" b $(echo "${d#*:}" | tr : " "); done'
         nodes = ("{}:{}:{}".format(Path(device).name, *self.device_numbers(device)) for device in devices)
@@ -124,15 +126,15 @@ class Machine:
         deadline = time.monotonic() + BOOT_TIMEOUT
         while True:
             try:
-                # 2 means done, with something to complain of.
+                # 2 means done, with warnings.
                 self.run(what, "podman", "exec", name, "cloud-init", "status", "--wait", accept=(0, 2))
                 break
             except MachineError:
-                # Until its systemd is there it can't be asked.
+                # It fails until systemd runs.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.5)
-        # Read from inside, not from whoever answers at its address.
+        # From inside: another host may answer at its address.
         return self.run(what, "podman", "exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").strip()
 
     def loops(self) -> dict[str, str]:
@@ -144,7 +146,7 @@ class Machine:
     def provide(self, volume: Volume, loops: Mapping[str, str]) -> tuple[str, str]:
         """Give a volume its file, its size and its loop device.
 
-        Returns the device, and what was done in a word: ``made``, ``enlarged`` or nothing.
+        Returns the device, and ``created``, ``enlarged`` or nothing.
         """
         file = self.settings.volume_file(volume.id)
         size = volume.size * GIB
@@ -152,14 +154,14 @@ class Machine:
         try:
             file.parent.mkdir(mode=0o700, exist_ok=True)
             if not file.exists():
-                done = "made"
+                done = "created"
                 file.touch(mode=0o600)
             elif file.stat().st_size < size:
                 done = "enlarged"
             if done:
                 os.truncate(file, size)
         except OSError as exc:
-            raise MachineError(f"Failed to make the volume {volume.id}: {exc}") from exc
+            raise MachineError(f"Failed to create the volume {volume.id}: {exc}") from exc
         device = loops.get(str(file)) or self.run(
             f"attach the volume {volume.id}", "losetup", "--find", "--show", str(file)
         )
@@ -173,7 +175,7 @@ class Machine:
         return sorted(path.name for path in (self.settings.state / "volumes").glob("vol-*"))
 
     def release(self, volume_id: str) -> None:
-        """Take a volume's loop device away; where a host still has it mounted, at the end of that."""
+        """Detach a volume's loop device; the kernel waits until no host has it mounted."""
         device = self.loops().get(str(self.settings.volume_file(volume_id)))
         if device:
             self.run(f"detach the volume {volume_id}", "losetup", "--detach", device)
@@ -191,7 +193,7 @@ class Machine:
         return os.major(number), os.minor(number)
 
     def read(self, path: Path) -> str:
-        """Return what is in a file; nothing if there is none."""
+        """Return the content of a file; nothing if it does not exist."""
         try:
             return path.read_text()
         except OSError:
@@ -209,9 +211,9 @@ class Machine:
         return True
 
     def write_tree(self, directory: Path, contents: Mapping[str, str], *, symlinks: bool = False) -> bool:
-        """Make a directory hold these files, or symlinks, and no others; return whether that changed it.
+        """Make a directory hold exactly these files, or symlinks; return whether that changed it.
 
-        A host reads it, so it is open to all below the state directory, which is not.
+        Hosts read it, so its mode is open; the state directory above it is closed.
         """
         try:
             return _write_tree(directory, contents, symlinks)
@@ -219,7 +221,7 @@ class Machine:
             raise MachineError(f"Failed to write {directory}: {exc}") from exc
 
     def forget_hosts(self, wanted: set[str]) -> None:
-        """Remove the directories of hosts that are no more."""
+        """Remove the directories of hosts that no longer exist."""
         for directory in (self.settings.state / "hosts").glob("*"):
             if directory.name not in wanted:
                 shutil.rmtree(directory, ignore_errors=True)

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What stands between the callers and moto: faults, counts, the lab's own calls, and one call at a time."""
+"""Between callers and moto: faults, counts, the lab's own calls, and one call at a time."""
 
 from __future__ import annotations
 
@@ -31,16 +31,14 @@ REQUEST_ID = "00000000-0000-0000-0000-000000000000"
 class Middleware:
     """A WSGI application around moto's.
 
-    Calls are let through one at a time: moto records a call before it carries it out, and only where both
-    happen in the same order does a replay make the same ids again. Paths below ``/lab`` are ours.
+    It passes on one call at a time: moto records a call before it carries it out, and a replay makes the same
+    ids only if both happen in the same order. Paths below ``/lab`` are ours.
     """
 
     # Set before the first request.
     keeper: Keeper
 
-    def __init__(
-        self, moto: WSGIApplication, memory: Memory, images: Callable[[], list[str]] = list
-    ) -> None:
+    def __init__(self, moto: WSGIApplication, memory: Memory, images: Callable[[], list[str]] = list) -> None:
         self.moto = moto
         self.memory = memory
         self.images = images
@@ -60,7 +58,7 @@ class Middleware:
         """Answer a request."""
         path = environ.get("PATH_INFO", "")
         if "HTTP_ORIGIN" in environ:
-            # Hosts are root's: no web page that this machine's browser shows has any business here.
+            # The hosts run as root: no web page may reach them through this machine's browser.
             return answer(403, {"message": "The lab does not talk to browsers"})(environ, start_response)
         if path.startswith("/lab/"):
             return self.answer_own(Request(environ))(environ, start_response)
@@ -75,7 +73,7 @@ class Middleware:
     def replay(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Have moto replay its recording, by calls to this server.
 
-        While that lasts no fault is for them, and none is counted.
+        These calls get no faults and are not counted.
         """
         self.replaying = True
         try:
@@ -85,9 +83,9 @@ class Middleware:
         lost = self.memory.lost()
         if lost:
             message = (
-                "Failed to start the emulated EC2 API: the account that it recorded can't be brought back, "
-                f"for {', '.join(lost)} is missing in it. It was made by another version of lab or moto: "
-                "go back to that, or run `make down` and begin anew, without the data of the lab's hosts"
+                "Failed to start the emulated EC2 API: the replay of its recording lacks "
+                f"{', '.join(lost)}. Another version of the lab or of moto made the recording: "
+                "return to that version, or run `make down`, which removes the data of the lab's hosts"
             )
             print(message, file=sys.stderr, flush=True)
             return answer(500, {"message": message})(environ, start_response)
@@ -113,7 +111,7 @@ class Middleware:
         return body
 
     def count(self, action: str) -> faults.Fault | None:
-        """Count a call, and return the fault that is for it."""
+        """Count a call, and return its fault."""
         self.calls["total"] += 1
         self.calls["changing"] += faults.is_changing(action)
         if self.fault and self.fault.counts(action):
@@ -126,7 +124,7 @@ class Middleware:
         """Answer one of our own calls: JSON in, JSON out, an error as ``message``."""
         handler = self.own.get((request.method, request.path))
         if handler is None:
-            return answer(404, {"message": f"{request.method} {request.path} is no call of the lab"})
+            return answer(404, {"message": f"{request.method} {request.path} is not a call of the lab"})
         try:
             document = json.loads(request.get_data() or b"{}")
             if not isinstance(document, dict):
@@ -137,7 +135,7 @@ class Middleware:
         except MachineError as exc:
             return answer(500, {"message": str(exc)})
         except Exception as exc:
-            # Ours to mend; the log has all of it, the caller a sentence.
+            # A bug of ours: the log gets all of it, the caller a sentence.
             traceback.print_exc(file=sys.stderr)
             return answer(500, {"message": f"Failed to answer {request.path}: {type(exc).__name__}: {exc}"})
 

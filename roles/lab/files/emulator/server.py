@@ -13,7 +13,7 @@ PROCESS_NAME = "pooled-emulator"
 
 
 def main() -> None:
-    """Read the command line and serve. Whatever is in the way is said in a sentence."""
+    """Read the command line and serve. Errors are one sentence."""
     Path("/proc/self/comm").write_text(PROCESS_NAME)
     parser = argparse.ArgumentParser(description="The lab's EC2 API, on 127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="TCP port")
@@ -25,10 +25,10 @@ def main() -> None:
         help="how long a NAT gateway is pending after its creation (default: 0; on EC2 about 120)",
     )
     arguments = parser.parse_args()
-    # Without AWS' own policies no role can be given one.
+    # Roles need AWS' own policies.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     try:
-        # Not before there is a name: moto takes a second.
+        # After the name is set: moto takes a second.
         from serving import serve  # noqa: PLC0415
 
         serve(arguments.port, arguments.nat_seconds)

@@ -16,7 +16,7 @@ from middleware import Middleware
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-# How long a round of changes to hosts may still go on at the end. In seconds.
+# Seconds for the last round of changes to hosts.
 GRACE = 15
 
 
@@ -24,13 +24,11 @@ def serve(port: int, nat_seconds: float) -> None:
     """Serve the API on 127.0.0.1 until a signal ends it.
 
     ``nat_seconds`` is how long a NAT gateway is pending. Raises RuntimeError where moto is not built as
-    expected, OSError where the port can't be had.
+    expected, OSError for a port in use.
     """
     corrections.apply(nat_seconds)
     memory = Memory(beside_recording(), account.instance_ids)
-    application = Middleware(
-        DomainDispatcherApplication(create_backend_app), memory, account.image_names
-    )
+    application = Middleware(DomainDispatcherApplication(create_backend_app), memory, account.image_names)
 
     def read(stack: str) -> Account:
         with application.one_at_a_time:
@@ -41,9 +39,9 @@ def serve(port: int, nat_seconds: float) -> None:
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
 
     def end(*_: object) -> None:
-        # A half-made host would be in the way of whoever ends us.
+        # A half-created host would disturb the teardown.
         keeper.close(GRACE)
-        # The recording is on disk; to take the account apart would take Python seconds.
+        # The recording is on disk; freeing the account would take Python seconds.
         os._exit(0)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,10 @@ class Target:
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the checkout."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True, **pipes)  # type: ignore[call-overload]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True, **pipes)
         self.runs.append(process)
-        return process  # type: ignore[no-any-return]
+        return process
 
     def locked(self) -> subprocess.Popen[str]:
         """Return a run that holds the lock, until `end` exists."""

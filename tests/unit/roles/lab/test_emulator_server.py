@@ -97,8 +97,8 @@ def test_registered_images_are_listed(server: Server, ec2: Any) -> None:
 @pytest.mark.parametrize(
     ("call", "document", "status", "said"),
     [
-        ("GET /lab/nothing", None, 404, "GET /lab/nothing is no call of the lab"),
-        ("GET /lab/hosts", None, 404, "no call of the lab"),
+        ("GET /lab/nothing", None, 404, "GET /lab/nothing is not a call of the lab"),
+        ("GET /lab/hosts", None, 404, "not a call of the lab"),
         ("POST /lab/fault", {"code": 1}, 400, "a fault needs a code"),
         ("POST /lab/fault", [], 400, "must be a JSON object"),
         ("POST /lab/hosts", {"stack": "x"}, 400, "image must be given"),
@@ -156,7 +156,7 @@ def test_an_account_that_a_replay_does_not_bring_back_is_not_served(tmp_path: Pa
             server.moto("recorder/replay-recording")
         assert failed.value.code == 500
         said = [line for line in server.log.read_text().splitlines() if line.startswith("Failed to start")]
-        assert "another version" in said[-1]
+        assert "Another version" in said[-1]
     finally:
         server.stop()
 

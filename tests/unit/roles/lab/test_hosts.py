@@ -52,7 +52,10 @@ def container(instance: Instance, run: str, lost: str = "") -> Container:
         pytest.param([A, B], [container(A, UP), container(B, UP)], {}, id="as it should be"),
         pytest.param([A], [container(A, DOWN)], {"start": ["a"]}, id="stopped by hand"),
         pytest.param(
-            [A], [container(A, DOWN, "id-a")], {"settle": ["pooled-a"], "start": ["a"]}, id="processes are gone"
+            [A],
+            [container(A, DOWN, "id-a")],
+            {"settle": ["pooled-a"], "start": ["a"]},
+            id="processes are gone",
         ),
         pytest.param([replace(A, state="pending")], [], {"create": ["a"], "start": ["a"]}, id="pending"),
         pytest.param(

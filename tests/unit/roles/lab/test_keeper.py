@@ -120,11 +120,11 @@ def keeper(account: FakeAccount, machine: Notebook) -> Keeper:
     made.arm(machine.settings)
     changes, hosts = made.bring_up()
     assert changes == [
-        "vol-1 is made",
-        "pooled-a has other volumes",
-        "pooled-a is there",
-        "pooled-a is running",
-        "known_hosts has the keys of the hosts",
+        "created vol-1",
+        "linked the volumes of pooled-a",
+        "created pooled-a",
+        "started pooled-a",
+        "wrote known_hosts",
     ]
     assert [host.name for host in hosts] == ["a"]
     # The volume before the start, and the rules right after it.
@@ -141,13 +141,13 @@ def test_only_hosts_keys_that_were_read_inside_them_are_trusted(keeper: Keeper, 
     assert file.read_text() == "i-a ssh-ed25519 key-of-pooled-a\n"
     assert file.stat().st_mode & 0o777 == 0o600
     file.unlink()
-    assert keeper.bring_up()[0] == ["known_hosts has the keys of the hosts"]
+    assert keeper.bring_up()[0] == ["wrote known_hosts"]
 
 
 def test_a_host_that_has_lost_its_processes_is_started(keeper: Keeper, machine: Notebook) -> None:
     """Podman believes that it runs: without the first step the start would do nothing."""
     machine.there["pooled-a"] = Container("pooled-a", "i-a", "", lost="id-a")
-    assert keeper.bring_up()[0] == ["pooled-a had lost its processes", "pooled-a is running"]
+    assert keeper.bring_up()[0] == ["found pooled-a without processes", "started pooled-a"]
     assert machine.taken() == ["settle", "start", "rules", "boot"]
 
 
@@ -161,7 +161,7 @@ def test_the_next_emulator_knows_what_was_done(
 
 def test_a_changed_rule_is_applied(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     account.port = 23
-    assert keeper.reconcile() == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
     assert machine.taken() == ["rules"]
     assert keeper.reconcile() == []
 
@@ -173,22 +173,22 @@ def test_a_rule_that_could_not_be_applied_is_tried_again(
     with pytest.raises(MachineError, match="Failed to rules"):
         keeper.reconcile()
     machine.broken = ""
-    assert keeper.reconcile() == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
 
 
 def test_another_run_of_the_container_gets_its_rules(keeper: Keeper, machine: Notebook) -> None:
     """Somebody restarted it by hand: its network namespace is a new one, without rules."""
     machine.there["pooled-a"] = Container("pooled-a", "i-a", "run by hand")
-    assert keeper.reconcile() == ["pooled-a enforces its security groups"]
+    assert keeper.reconcile() == ["applied the security groups of pooled-a"]
 
 
 def test_a_stopped_host_keeps_its_volume(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     account.instances = (replace(HOST, state="stopped"),)
-    assert keeper.reconcile() == ["pooled-a is stopped, as its instance is"]
+    assert keeper.reconcile() == ["stopped pooled-a, as its instance is"]
     assert machine.settings.volume_file("vol-1").exists()
     account.instances = (HOST,)
     machine.taken()
-    assert keeper.reconcile() == ["pooled-a is running"]
+    assert keeper.reconcile() == ["started pooled-a"]
     assert machine.taken() == ["start", "rules"]
 
 
@@ -200,7 +200,7 @@ def test_a_host_that_runs_is_shown_a_new_volume(
         (replace(HOST, volumes=(VOLUME, second)),),
         frozenset({"vol-1", "vol-2"}),
     )
-    assert keeper.reconcile() == ["vol-2 is made", "pooled-a has other volumes"]
+    assert keeper.reconcile() == ["created vol-2", "linked the volumes of pooled-a"]
     assert machine.taken() == ["losetup --find", "show 2"]
     links = sorted(path.name[-4:] for path in (machine.settings.host_dir("i-a") / "by-id").iterdir())
     assert links == ["vol1", "vol2"]
@@ -208,7 +208,7 @@ def test_a_host_that_runs_is_shown_a_new_volume(
 
 def test_a_volume_grows_and_never_shrinks(keeper: Keeper, account: FakeAccount, machine: Notebook) -> None:
     file = machine.settings.volume_file("vol-1")
-    for size, changes in ((3, ["vol-1 is enlarged"]), (2, [])):
+    for size, changes in ((3, ["enlarged vol-1"]), (2, [])):
         account.instances = (replace(HOST, volumes=(replace(VOLUME, size=size),)),)
         assert keeper.reconcile() == changes
         assert file.stat().st_size == 3 * 1024**3
@@ -224,7 +224,7 @@ def test_a_terminated_instance_leaves_what_its_volume_says(
     if deleted:
         account.volumes = frozenset()
     changes = keeper.reconcile()
-    assert changes == ["pooled-a is gone, as its instance is"] + ["vol-1 is gone"] * deleted
+    assert changes == ["removed pooled-a, whose instance is terminated"] + ["deleted vol-1"] * deleted
     assert machine.taken() == ["remove", "losetup --detach"]
     assert machine.settings.volume_file("vol-1").exists() is not deleted
     assert not machine.settings.host_dir("i-a").exists()

@@ -12,14 +12,24 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.certificates_plan import ActionModule
-from ansible_collections.pooled.postgres.plugins.module_utils._certificates import authority, files, plan, x509
+from ansible_collections.pooled.postgres.plugins.module_utils._certificates import (
+    authority,
+    files,
+    plan,
+    x509,
+)
 from ansible_collections.pooled.postgres.plugins.module_utils._tls.errors import CertificateError
 from ansible_collections.pooled.postgres.plugins.modules import certificate_info
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 from cryptography import x509 as crypto
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ["db1", "10.0.2.4", "db.example.com"]
@@ -53,11 +63,12 @@ class Pair:
         )
         if names:
             values = [
-                crypto.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else crypto.DNSName(one) for one in names
+                crypto.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else crypto.DNSName(one)
+                for one in names
             ]
             builder = builder.add_extension(crypto.SubjectAlternativeName(values), critical=False)
-        self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
-        self.text = self.certificate.public_bytes(Encoding.PEM).decode()
+        self.certificate: crypto.Certificate = builder.sign((issuer or self).key, hashes.SHA256())
+        self.text: str = self.certificate.public_bytes(Encoding.PEM).decode()
 
     def key_text(self, passphrase: str = "") -> str:
         """Return the key as PEM."""
@@ -99,7 +110,10 @@ BARE = {"paths": {}, "certificate": "", "authority": "", "mismatch": "no key"}
 
 
 def made(
-    host: dict[str, Any] | None = None, controller: dict[str, Any] | None = None, check_mode: bool = False, **changes: Any
+    host: dict[str, Any] | None = None,
+    controller: dict[str, Any] | None = None,
+    check_mode: bool = False,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Return a plan."""
     here = {"authority": AUTHORITY.text, "has_key": True, "given": None, "now": NOW, **(controller or {})}
@@ -131,7 +145,11 @@ def test_a_good_certificate_costs_nothing_more() -> None:
         ({}, {"names": ["new.example.com"]}, "its names change to DNS:db1, IP:10.0.2.4, DNS:new.example.com"),
         ({}, {"names": []}, "its names change"),
         ({"certificate": Pair("db1", AUTHORITY, names=NAMES, days=29).text}, {}, "it ends on 2026-01-30"),
-        ({"certificate": Pair("db1", AUTHORITY, names=NAMES, days=-2, begin=-9).text}, {}, "it ends on 2025-12-30"),
+        (
+            {"certificate": Pair("db1", AUTHORITY, names=NAMES, days=-2, begin=-9).text},
+            {},
+            "it ends on 2025-12-30",
+        ),
         ({"certificate": Pair("db1", OTHER, names=NAMES).text}, {}, "another CA signed it"),
         ({}, {"renew": True}, "certificates_renew is true"),
     ],
@@ -178,7 +196,12 @@ def test_renew_a_ca_that_a_new_certificate_would_outlive() -> None:
 @pytest.mark.parametrize(
     ("controller", "host", "changes", "cause"),
     [
-        ({"authority": "", "has_key": False}, {}, {}, "/ca/authority.key is missing on this machine, and db1 has"),
+        (
+            {"authority": "", "has_key": False},
+            {},
+            {},
+            "/ca/authority.key is missing on this machine, and db1 has",
+        ),
         ({"authority": OTHER.text}, {}, {}, "db1 has certificates of another CA than /ca/authority.crt"),
         ({"has_key": False}, {}, {"renew": True}, "a certificate is due"),
     ],
@@ -255,7 +278,10 @@ def test_place_given_files(on_host: bool) -> None:
     assert [one["src"] for one in result["copies"]] == ["/g/ca.crt", "/g/s.crt"]
     placed = seen(**{**CHAIN, **({"given": CHAIN} if on_host else {})})
     assert work(made(placed, {"given": None if on_host else CHAIN}, files=given)) == []
-    assert made({**BARE, **({"given": CHAIN} if on_host else {})}, {"given": CHAIN}, True, files=given)["copies"] == []
+    assert (
+        made({**BARE, **({"given": CHAIN} if on_host else {})}, {"given": CHAIN}, True, files=given)["copies"]
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,7 +309,9 @@ def test_warn_before_a_given_certificate_ends() -> None:
 
 
 def test_only_the_given_ca() -> None:
-    result = made(None, {"given": {**CHAIN, "certificate": ""}}, files={"authority": "/g/ca.crt"}, authority_only=True)
+    result = made(
+        None, {"given": {**CHAIN, "certificate": ""}}, files={"authority": "/g/ca.crt"}, authority_only=True
+    )
     assert result["problems"] == [] and result["key"] is None
     assert [one["src"] for one in result["copies"]] == ["/g/ca.crt"]
 
@@ -326,11 +354,17 @@ def test_a_key_belongs_to_its_certificate_only(tmp_path: Path) -> None:
     assert "missing.key cannot be read: No such file" in cause("s.crt", "missing.key")
     paths = {"certificate": f"{tmp_path}/s.crt", "key": f"{tmp_path}/o.key", "authority": f"{tmp_path}/none"}
     assert len(files.given(paths)["causes"]) == 1
-    assert files.given({**paths, "key": f"{tmp_path}/s.key", "authority": f"{tmp_path}/s.crt"})["causes"] == []
+    assert (
+        files.given({**paths, "key": f"{tmp_path}/s.key", "authority": f"{tmp_path}/s.crt"})["causes"] == []
+    )
 
 
 def test_look_at_a_host_without_its_key(tmp_path: Path) -> None:
-    for name, text in (("server.crt", SERVER.text), ("server.key", SERVER.key_text()), ("authority.crt", AUTHORITY.text)):
+    for name, text in (
+        ("server.crt", SERVER.text),
+        ("server.key", SERVER.key_text()),
+        ("authority.crt", AUTHORITY.text),
+    ):
         (tmp_path / name).write_text(text)
     params: dict[str, Any] = {"directory": str(tmp_path), "certificate": None, "given": None}
     found = certificate_info.seen(params, str(tmp_path))
@@ -369,9 +403,18 @@ def test_make_one_ca_for_hosts_that_run_side_by_side(tmp_path: Path) -> None:
         changes = list(pool.map(lambda _: authority.ensure(directory, wanted, False), range(8)))
     assert sorted(map(len, changes)) == [0] * 7 + [2]
     certificate = x509.first((directory / "authority.crt").read_text())
-    assert certificate is not None and x509.common_name(certificate) == CA and x509.signed_by(certificate, certificate)
-    assert [f"{path.stat().st_mode & 0o777:o}" for path in (directory, directory / "authority.key")] == ["700", "600"]
-    subprocess.run(["openssl", "verify", "-CAfile", directory / "authority.crt", directory / "authority.crt"], check=True)
+    assert (
+        certificate is not None
+        and x509.common_name(certificate) == CA
+        and x509.signed_by(certificate, certificate)
+    )
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (directory, directory / "authority.key")] == [
+        "700",
+        "600",
+    ]
+    subprocess.run(
+        ["openssl", "verify", "-CAfile", directory / "authority.crt", directory / "authority.crt"], check=True
+    )
 
 
 def test_renew_the_ca_with_the_same_key(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             "AWS_PROFILE",
         ),
         *(
-            (failure, AWS, "the credentials can't be had, or have expired: ", "`aws sso login`")
+            (failure, AWS, "the credentials are not available, or have expired: ", "`aws sso login`")
             for failure in (
                 sdk.UnauthorizedSSOTokenError(),
                 sdk.SSOTokenLoadError(error_msg="gone"),
@@ -73,7 +73,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             (
                 answer(code),
                 AWS,
-                f"AWS takes no more calls for now, after many tries: Because ({code}). ",
+                f"AWS still throttles the calls after many tries: Because ({code}). ",
                 "again",
             )
             for code in ("RequestLimitExceeded", "Throttling", "ThrottlingException")
@@ -109,7 +109,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             unreachable("eu-wets-1"),
             Target("eu-wets-1", LAB.endpoint_url, AWS.regions),
             "nothing answers at http://127.0.0.1:5111: Could not connect to",
-            "is the lab up? `make up`",
+            "start it by `make up`",
         ),
         (
             sdk.ProxyConnectionError(proxy_url="http://proxy"),
@@ -132,8 +132,8 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
         (
             ResponseParserError("no XML\n at all"),
             LAB,
-            "what http://127.0.0.1:5111 answered is not EC2's language: no XML at all. ",
-            "Look what answers there",
+            "http://127.0.0.1:5111 did not answer as EC2 does: no XML at all. ",
+            "Check which service answers there",
         ),
         (ValueError("Invalid endpoint: foo"), LAB, "Invalid endpoint: foo (ValueError). ", "endpoint_url"),
     ],

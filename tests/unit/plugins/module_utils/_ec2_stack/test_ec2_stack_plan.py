@@ -18,7 +18,7 @@ KEY = "ssh-ed25519 AAAA"
 ADMIN = "Those who run the stack"
 DATABASE = "Jump host"
 AFRESH = (
-    "set it back, or take the stack down and bring it up anew, or bring up a second one under another"
+    "set it back, or take the stack down and bring it up again, or bring up a second one under another"
     " pooled_stack"
 )
 PUBLIC_TABLE = "route table p-public-route-table: 0.0.0.0/0 by the internet gateway, for subnets public"
@@ -687,9 +687,9 @@ OWN = [permitted(first=port, **cidr("192.0.2.7/32", ADMIN)) for port in (22, 300
         ),
         (
             [permitted(first=port, **cidr("192.0.2.7/32", "Old")) for port in (22, 3000)],
-            "describes its rules anew",
+            "updates the descriptions of its rules",
         ),
-        ([OWN[0], permitted(first=3000, **cidr("192.0.2.7/32"))], "describes its rules anew"),
+        ([OWN[0], permitted(first=3000, **cidr("192.0.2.7/32"))], "updates the descriptions of its rules"),
         # Ranges of ports that happen to hold the same ones are other rules.
         (
             [permitted(first=22, last=3000, **cidr("192.0.2.7/32", ADMIN))],
@@ -808,8 +808,8 @@ def twin(kind: str, ident: str, **values: Any) -> Edit:
         *(
             (
                 change("key_pairs", "key-1", public_key=key),
-                "AWS has another key under the name k than ssh_key.pub; bring the private key of whoever made"
-                " the stack here, or choose another name: infrastructure_key_name",
+                "AWS has another key under the name k than ssh_key.pub; copy that private key here, or choose"
+                " another name: infrastructure_key_name",
             )
             for key in ("ssh-ed25519 BBBB who@where", "ssh-rsa AAAA", "", None)
         ),

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.action.exporters_plan import ActionModule
-from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, plan
 from ansible_collections.pooled.postgres.plugins.module_utils._exporters import inputs as checks
+from ansible_collections.pooled.postgres.plugins.module_utils._exporters import model, places, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer, role_options, validated
 
 HASH = "$2b$10$" + "a" * 53
 SECRET = 's3cr3t:\\"of'
 UNITS = "/etc/systemd/system"
-TLS = {"exporters_tls": True}
+TLS: dict[str, Any] = {"exporters_tls": True}
 USER = {"name": "p", "password": SECRET}
-RELEASE = {
+RELEASE: dict[str, Any] = {
     "version": "0.10.2",
     "url": "https://example.com/x_exporter-0.10.2.linux-amd64.tar.gz",
     "checksum": "sha256:" + "0" * 64,
 }
-RELEASED = {f"exporters_{kind}_release": RELEASE for kind in model.KINDS}
+RELEASED: dict[str, Any] = {f"exporters_{kind}_release": RELEASE for kind in model.KINDS}
 UNIT_TEXT = "[Service]\nRuntimeDirectory=pooled-exporters/x\n"
 FILE = {"type": "file", "owner": "root", "group": "root", "mode": "0755"}
 
@@ -38,7 +38,9 @@ def inputs(**changes: Any) -> dict[str, Any]:
 def seen(**changes: Any) -> dict[str, Any]:
     """Return a Debian 13 host on which everything is installed and configured."""
     packages = [*(f"prometheus-{kind}-exporter" for kind in model.KINDS), "openssl", "python3-cryptography"]
-    configured = [f"/etc/pgbouncer/pgbouncer-{n}.ini" for n in (1, 2)] + ["/etc/postgresql/17/main/postgresql.conf"]
+    configured = [f"/etc/pgbouncer/pgbouncer-{n}.ini" for n in (1, 2)] + [
+        "/etc/postgresql/17/main/postgresql.conf"
+    ]
     return {
         "distribution": "Debian",
         "distribution_major_version": "13",
@@ -89,13 +91,13 @@ def unit(planned: dict[str, Any], name: str) -> str:
         ),
         ({"exporters_pgbouncer_password": ""}, "Set the password of 'pgbouncer_exporter'"),
         ({"exporters_pgbouncer_password": "a\nb"}, "a newline or a NUL"),
-        ({"exporters_pgbouncer_user": "it's"}, "exporters_pgbouncer_user is \"it's\""),
+        ({"exporters_pgbouncer_user": "it's"}, 'exporters_pgbouncer_user is "it\'s"'),
         ({**TLS, "exporters_tls_names": ["a b"]}, "exporters_tls_names: 'a b' is neither"),
         ({**TLS, "exporters_tls_files": {"certificate": "/c", "key": "/k"}}, "authority is missing"),
     ],
 )
 def test_reject_inputs_without_a_host_and_without_secrets(changes: dict[str, Any], problem: str) -> None:
-    found = checks.problems(inputs(**changes), plan.ACCOUNT)
+    found = checks.problems(inputs(**changes), places.ACCOUNT)
     assert problem in "; ".join(found)
     assert len(found) == 1, found
     assert SECRET not in str(found)
@@ -112,7 +114,10 @@ def test_reject_inputs_without_a_host_and_without_secrets(changes: dict[str, Any
     ],
 )
 def test_reject_a_release_that_a_host_cannot_use(changes: dict[str, Any], problem: str) -> None:
-    given = {**RELEASED, "exporters_node_release": {k: v for k, v in (RELEASE | changes).items() if v}}
+    given: dict[str, Any] = {
+        **RELEASED,
+        "exporters_node_release": {k: v for k, v in (RELEASE | changes).items() if v},
+    }
     found = made(exporters_source="release", **given)["problems"]
     assert problem in "; ".join(found)
     assert len(found) == 1, found
@@ -143,12 +148,14 @@ def test_accept_inputs(changes: dict[str, Any]) -> None:
 
 def test_say_how_to_hash_without_bcrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "HAS_BCRYPT", False)
-    (problem,) = checks.problems(inputs(**TLS, exporters_basic_auth=[USER]), plan.ACCOUNT)
+    (problem,) = checks.problems(inputs(**TLS, exporters_basic_auth=[USER]), places.ACCOUNT)
     assert "pip install bcrypt" in problem
 
 
 def test_each_pgbouncer_process_has_an_exporter_on_the_next_port() -> None:
-    found = model.services(["node", "pgbouncer", "postgres"], dict(zip(model.KINDS, (9187, 9127, 9100), strict=True)), 3)
+    found = model.services(
+        ["node", "pgbouncer", "postgres"], dict(zip(model.KINDS, (9187, 9127, 9100), strict=True)), 3
+    )
     assert [(one["name"], one["process"], one["port"]) for one in found] == [
         ("postgres_exporter", 0, 9187),
         ("pgbouncer_exporter@1", 1, 9127),
@@ -210,7 +217,9 @@ def test_plan_again_where_postgresql_has_no_cluster_yet() -> None:
 def test_packages_where_the_distribution_has_the_right_ones(
     major: str, source: str, packages: list[str], releases: list[str]
 ) -> None:
-    result = made(seen(distribution_major_version=major, packages={}), exporters_source=source, **TLS, **RELEASED)
+    result = made(
+        seen(distribution_major_version=major, packages={}), exporters_source=source, **TLS, **RELEASED
+    )
     names = [f"prometheus-{kind}-exporter" for kind in packages]
     assert result["packages"] == [*names, "python3-cryptography", "openssl"]
     assert [release["kind"] for release in result["releases"]] == releases
@@ -224,7 +233,12 @@ def test_packages_where_the_distribution_has_the_right_ones(
 
 def test_install_nothing_twice() -> None:
     result = made()
-    assert (result["packages"], result["releases"], result["account"], result["install"]) == ([], [], False, False)
+    assert (result["packages"], result["releases"], result["account"], result["install"]) == (
+        [],
+        [],
+        False,
+        False,
+    )
 
 
 def test_create_the_account_where_releases_bring_none() -> None:
@@ -273,7 +287,7 @@ def test_without_tls_and_users_no_web_file() -> None:
     assert "web.config" not in unit(made(), "node_exporter")
     # The unit changes with TLS, so the exporter restarts.
     users = [{"name": "p", "password_hash": HASH}]
-    loopback = {"exporters_listen": ["127.0.0.1"], "exporters_basic_auth": users}
+    loopback: dict[str, Any] = {"exporters_listen": ["127.0.0.1"], "exporters_basic_auth": users}
     assert unit(made(**loopback), "node_exporter") != unit(made(**loopback, **TLS), "node_exporter")
 
 
@@ -316,7 +330,10 @@ def test_stop_surplus_exporters_before_their_units_go_and_keep_those_of_others()
     units = [f"{UNITS}/pgbouncer_exporter@{n}.service" for n in (1, 2, 10)]
     host = seen(
         paths=dict.fromkeys([*units, "/etc/pooled-exporters/web.yml", "/etc/ssl/pooled/exporters"], FILE),
-        contents={f"{UNITS}/postgres_exporter.service": UNIT_TEXT, f"{UNITS}/node_exporter.service": "[Service]\n"},
+        contents={
+            f"{UNITS}/postgres_exporter.service": UNIT_TEXT,
+            f"{UNITS}/node_exporter.service": "[Service]\n",
+        },
     )
     result = made(host, exporters_kinds=["pgbouncer"], exporters_pgbouncer_processes=1)
     surplus = ["pgbouncer_exporter@10", "pgbouncer_exporter@2", "postgres_exporter"]
@@ -334,12 +351,12 @@ def test_stop_surplus_exporters_before_their_units_go_and_keep_those_of_others()
 
 
 def test_without_the_hosts_exporter_no_timer_is_left() -> None:
-    expiry = [*plan.EXPIRY_FILES, plan.EXPIRY_METRICS, plan.HIDDEN, plan.OLD_PASSFILE]
+    expiry = [*plan.EXPIRY_FILES, plan.EXPIRY_METRICS, places.HIDDEN, places.OLD_PASSFILE]
     host = seen(paths=dict.fromkeys(expiry, FILE))
     result = made(host, exporters_kinds=["postgres"])
     assert [service["name"] for service in result["surplus"]] == ["certificate_expiry.timer"]
     assert [file["path"] for file in result["leftovers"]] == expiry
-    assert [file["path"] for file in made(host)["leftovers"]] == [plan.OLD_PASSFILE]
+    assert [file["path"] for file in made(host)["leftovers"]] == [places.OLD_PASSFILE]
 
 
 def test_stop_the_packages_own_exporter() -> None:

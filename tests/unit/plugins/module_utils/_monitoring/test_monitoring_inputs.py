@@ -6,19 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._monitoring import inputs
-from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import role_options, validated
-
-DEBIAN_13 = {"distribution": "Debian", "distribution_major_version": "13"}
-EMAIL = {"to": "a@example.com", "from": "b@example.com", "smarthost": "mail.example.com:587"}
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Return typed inputs of the role, the defaults unless given."""
-    options = role_options("monitoring")
-    defaults = {name: option["default"] for name, option in options.items()}
-    typed, problems = validated(options, {**defaults, "monitoring_grafana_password": "p", **values})
-    assert problems == []
-    return typed
+from monitoring_inputs import DEBIAN_13, EMAIL, given
 
 
 def test_defaults_are_accepted() -> None:
@@ -121,7 +109,10 @@ FORMER = [
 
 
 def test_the_job_is_a_label_of_the_targets() -> None:
-    entries = [{"job": "node", "targets": ["a:1"], "labels": {"host": "a"}}, {"job": "x", "targets": ["b:2"]}]
+    entries: list[dict[str, Any]] = [
+        {"job": "node", "targets": ["a:1"], "labels": {"host": "a"}},
+        {"job": "x", "targets": ["b:2"]},
+    ]
     assert inputs.complete_targets(entries, []) == (
         [
             {"targets": ["a:1"], "labels": {"job": "node", "host": "a"}},
@@ -136,10 +127,12 @@ def test_a_host_that_the_run_did_not_plan_keeps_its_processes() -> None:
 
 
 def test_a_host_without_known_processes_or_address_is_refused() -> None:
-    nowhere = [{"job": job, "targets": [], "labels": {"host": "lost"}} for job in ("node", "postgres")]
+    nowhere: list[dict[str, Any]] = [
+        {"job": job, "targets": [], "labels": {"host": "lost"}} for job in ("node", "postgres")
+    ]
     problems = inputs.complete_targets([UNKNOWN, *nowhere], FORMER[2:])[1]
     assert problems == [
         "monitoring_targets has no PgBouncer process of db: this run did not plan db, and its"
-        " pgbouncer_processes is 0. Run it without --limit, or set exporters_pgbouncer_processes.",
+        " pgbouncer_processes is 0. Run site.yml without --limit, or set exporters_pgbouncer_processes.",
         "monitoring_targets has no address of lost. Set its pooled_address.",
     ]

@@ -11,7 +11,7 @@ from ansible_collections.pooled.postgres.plugins.action.monitoring_plan import f
 from ansible_collections.pooled.postgres.plugins.module_utils._monitoring import files
 from ansible_collections.pooled.postgres.plugins.module_utils._monitoring.plan import account_ids, look, plan
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer
-from test_monitoring_inputs import DEBIAN_13, EMAIL, given
+from monitoring_inputs import DEBIAN_13, EMAIL, given
 
 WEBHOOK = {"url": "http://a/t0ken", "username": "u", "password": 's3"cret'}
 EMPTY: dict[str, Any] = {**DEBIAN_13, "packages": {}, "paths": {}, "contents": {}}
@@ -195,7 +195,10 @@ class TestGrafana:
 
 class TestServices:
     def test_reload_for_rules_and_restart_for_drop_ins_of_others_too(self) -> None:
-        others = {"/etc/prometheus/rules/shop.yml": {}, f"{PROMETHEUS.rpartition('/')[0]}/99-admin.conf": {}}
+        others: dict[str, Any] = {
+            "/etc/prometheus/rules/shop.yml": {},
+            f"{PROMETHEUS.rpartition('/')[0]}/99-admin.conf": {},
+        }
         made = planned({"paths": others}, monitoring_webhook=WEBHOOK)
         prometheus, alertmanager = made["services"]
         assert prometheus["reload_on"] == [files.CONFIG, files.RULES, "/etc/prometheus/rules/shop.yml"]

@@ -1,4 +1,4 @@
-"""The plan of the role pgbouncer: problems, files, services and logins, from inputs and what host_info saw."""
+"""The plan of the role pgbouncer: problems, files, services and logins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import lookup, plan
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import lookup, plan, problems, site
 from ansible_collections.pooled.postgres.plugins.plugin_utils.plan import renderer
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -54,7 +54,7 @@ def planned(
 
 
 def test_the_defaults_with_a_password_have_no_problem() -> None:
-    assert plan.problems(inputs()) == []
+    assert problems.of_inputs(inputs()) == []
     made = planned()
     assert made["problems"] == []
     assert (made["packages"], made["prepare"], made["process_count"]) == ([], False, 1)
@@ -63,15 +63,30 @@ def test_the_defaults_with_a_password_have_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"settings": {"server_idel_timeout": 60}}, "pgbouncer_settings: setting server_idel_timeout: PgBouncer"),
-        ({"settings": {"listen_port": 1}}, "pgbouncer_settings: listen_port has an input of its own. Set pgbo"),
+        (
+            {"settings": {"server_idel_timeout": 60}},
+            "pgbouncer_settings: setting server_idel_timeout: PgBouncer",
+        ),
+        (
+            {"settings": {"listen_port": 1}},
+            "pgbouncer_settings: listen_port has an input of its own. Set pgbo",
+        ),
         ({"listen_port": 70000}, "pgbouncer_listen_port: setting listen_port: must be a whole number from 1"),
         ({"databases": []}, "pgbouncer_databases: it is empty"),
-        ({"databases": [{"name": "a", "pool_sise": 3}]}, "pgbouncer_databases: database 'a', option pool_sise"),
-        ({"users": [{"name": "myuser", "password": ""}]}, "pgbouncer_users: user 'myuser': the password is em"),
+        (
+            {"databases": [{"name": "a", "pool_sise": 3}]},
+            "pgbouncer_databases: database 'a', option pool_sise",
+        ),
+        (
+            {"users": [{"name": "myuser", "password": ""}]},
+            "pgbouncer_users: user 'myuser': the password is em",
+        ),
         ({"users": [USER, USER]}, "pgbouncer_users: user 'myuser': it is named twice"),
         ({"users": [{**USER, "databases": ["other"]}]}, "the database 'other' is none of those"),
-        ({"server_tls_mode": "verify-full"}, "pgbouncer_server_tls_mode: database 'mydb' is reached over the"),
+        (
+            {"server_tls_mode": "verify-full"},
+            "pgbouncer_server_tls_mode: database 'mydb' is reached over the",
+        ),
         (
             {"settings": {"server_tls_sslmode": "require"}},
             "pgbouncer_settings.server_tls_sslmode: database 'mydb' is reached",
@@ -84,7 +99,8 @@ def test_the_defaults_with_a_password_have_no_problem() -> None:
         ({"accept_cves": ["CVE-1-1"]}, "pgbouncer_accept_cves: CVE-1-1 is unknown"),
         (
             {"auth_query": True, "server_host": "10.0.0.1"},
-            "pgbouncer_auth_query: PostgreSQL is reached over TCP (10.0.0.1), where pgbouncer_auth needs a pass",
+            "pgbouncer_auth_query: PostgreSQL is reached over TCP (10.0.0.1), where pgbouncer_auth needs a"
+            " pass",
         ),
         ({"processes": 30}, "pgbouncer_processes: setting default_pool_size: 20 can't be divided among 30"),
         ({"processes": 2, "settings": {"peer_id": 3}}, "setting peer_id: each process has its own"),
@@ -92,13 +108,15 @@ def test_the_defaults_with_a_password_have_no_problem() -> None:
     ids=str,
 )
 def test_problems_that_need_no_host(changes: dict[str, Any], said: str) -> None:
-    found = plan.problems(inputs(**changes))
+    found = problems.of_inputs(inputs(**changes))
     assert any(said in problem for problem in found), found
     assert planned(**changes)["problems"] != []
 
 
 def test_all_problems_come_at_once() -> None:
-    found = plan.problems(inputs(databases=[{"name": "a", "pool_sise": 3}], accept_cves=["CVE-1-1"], auth_type="hba"))
+    found = problems.of_inputs(
+        inputs(databases=[{"name": "a", "pool_sise": 3}], accept_cves=["CVE-1-1"], auth_type="hba")
+    )
     assert len(found) == 3
 
 
@@ -143,7 +161,7 @@ def test_problems_of_this_host(host: dict[str, Any], changes: dict[str, Any], sa
 def test_the_version_is_the_installed_one_or_the_candidate(
     packages: dict[str, Any], source: str, version: str
 ) -> None:
-    assert plan.package_version(packages, source) == version
+    assert site.package_version(packages, source) == version
 
 
 def test_a_bare_host_without_package_lists_is_judged_after_the_installation() -> None:
@@ -171,7 +189,11 @@ class TestSettings:
 
     def test_an_input_goes_before_a_setting_and_a_setting_before_a_default(self) -> None:
         found = self.settings(settings={"max_packet_size": 65536, "server_lifetime": 5}, pool_mode="session")
-        assert (found["max_packet_size"], found["server_lifetime"], found["pool_mode"]) == (65536, 5, "session")
+        assert (found["max_packet_size"], found["server_lifetime"], found["pool_mode"]) == (
+            65536,
+            5,
+            "session",
+        )
         assert self.settings()["max_packet_size"] == 536870912
 
     def test_tls_names_the_files_that_each_side_needs(self) -> None:
@@ -184,7 +206,9 @@ class TestSettings:
 
     def test_hba_has_its_file(self) -> None:
         made = planned(auth_type="hba", hba=[RULE])
-        assert made["configuration"]["processes"][0]["settings"]["auth_hba_file"] == "/etc/pgbouncer/pg_hba.conf"
+        assert (
+            made["configuration"]["processes"][0]["settings"]["auth_hba_file"] == "/etc/pgbouncer/pg_hba.conf"
+        )
         assert made["configuration"]["hba"]["rules"] == [RULE]
         assert planned()["configuration"]["hba"] is None
 
@@ -221,7 +245,7 @@ class TestLookup:
         assert "auth_dbname" not in made["configuration"]["processes"][0]["settings"]
 
     def test_over_tcp_the_user_has_a_password_in_the_userlist(self) -> None:
-        changes = {"auth_query": True, "server_host": "10.0.0.1", "auth_password": "p"}
+        changes: dict[str, Any] = {"auth_query": True, "server_host": "10.0.0.1", "auth_password": "p"}
         known = planned(**changes, accept_cves=["CVE-2026-19888", "CVE-2026-107350", "CVE-2026-6669"])
         entry = {"name": "pgbouncer_auth", "password": "p", "plain": True}
         assert entry in known["configuration"]["userlist"]["users"]
@@ -274,7 +298,12 @@ class TestLogins:
         assert found == {"myuser": "one", "second": "two"}
 
     def test_any_database_is_tried_in_one_that_exists(self) -> None:
-        assert planned(databases=[{"name": "*"}], users=[{**USER, "max_user_connections": 9}])["logins"][0]["database"] == "postgres"
+        assert (
+            planned(databases=[{"name": "*"}], users=[{**USER, "max_user_connections": 9}])["logins"][0][
+                "database"
+            ]
+            == "postgres"
+        )
 
     def test_users_without_a_password_are_not_tried(self) -> None:
         assert planned(users=[{"name": "a", "verifier": "md5" + "0" * 32}])["logins"] == []
@@ -292,7 +321,9 @@ class TestLogins:
             ({"client_tls_mode": "verify-full"}, "/run/pgbouncer/1"),
         ],
     )
-    def test_logins_are_tried_where_no_certificate_is_needed(self, changes: dict[str, Any], host: str) -> None:
+    def test_logins_are_tried_where_no_certificate_is_needed(
+        self, changes: dict[str, Any], host: str
+    ) -> None:
         assert planned(**changes)["login_host"] == host
 
     def test_few_users_are_all_tried_and_many_by_a_sample(self) -> None:

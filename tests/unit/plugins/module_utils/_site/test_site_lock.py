@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._site import lock
@@ -91,13 +92,14 @@ def test_one_of_many_processes_takes_the_lock(tmp_path: Path) -> None:
         "else: print('taken', flush=True)\n"
         "signal.pause()\n"
     )
-    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipe: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", program, str(tmp_path)]
     processes = [subprocess.Popen(command, **pipe) for _ in range(6)]
     try:
         for process in processes:
-            process.stdin.close()  # type: ignore[union-attr]
-        said = [process.stdout.readline() for process in processes]  # type: ignore[union-attr]
+            assert process.stdin
+            process.stdin.close()
+        said = [process.stdout.readline() for process in processes if process.stdout]
     finally:
         for process in processes:
             process.send_signal(signal.SIGKILL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 import urllib.error
 from typing import Any
 
 import pytest
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import console
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import ConsoleError
 from ansible_collections.pooled.postgres.plugins.module_utils._site import status
 
@@ -139,9 +141,9 @@ def test_gather(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(_url: str) -> Any:
         raise urllib.error.URLError("refused")
 
-    monkeypatch.setattr(status.console, "show", show)
+    monkeypatch.setattr(console, "show", show)
     monkeypatch.setattr(status, "_read", unreachable)
-    monkeypatch.setattr(status, "ACCOUNT", status.pwd.getpwuid(os.geteuid()).pw_name)
+    monkeypatch.setattr(status, "ACCOUNT", pwd.getpwuid(os.geteuid()).pw_name)
     found = status.gather(run, 6432, "http://127.0.0.1:9090")
     assert {name: unit["state"] for name, unit in found["units"].items()} == {
         "postgresql@17-main.service": "running",
