@@ -1,20 +1,20 @@
-# Two commands: `make demo` runs the main job on an emulated AWS, `make test` runs every test.
+# `make demo` runs the site on an emulated AWS, `make test` runs every test.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# Debian's Python where it is new enough: without its optimizations everything is a quarter slower.
+# Prefer Debian's Python if it is new enough: it is built with optimizations. A plain build is a quarter slower.
 PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo /usr/bin/python3 || echo python3)
 BIN := .venv/bin
-# Caches of the tools and compiled Python stay inside the checkout.
+# Caches stay inside the checkout. Compiled Python is cached, even if the user's shell disables it: it saves seconds a run.
 export XDG_CACHE_HOME := $(CURDIR)/.state/cache
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.state/cache/python
 unexport PYTHONDONTWRITEBYTECODE
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/.state/molecule
-# Also for tools that don't read ansible.cfg.
+# For tools that do not read ansible.cfg.
 export ANSIBLE_HOME := $(CURDIR)/.state/ansible
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -36,15 +36,15 @@ demo:  ## Environment, lab, site, and a short benchmark: direct against pooled
 	$(BIN)/python runner.py up --target lab
 	$(BIN)/python runner.py bench --target lab
 
-up bench status report: env  ## The same of the lab, one by one
+up bench status report: env  ## A single step of the demo
 	@$(BIN)/python runner.py $@ --target lab
 
 down: env  ## Remove the lab without a trace (KEEP_IMAGE=1 keeps the hosts' image)
 	@$(BIN)/python runner.py down --target lab
 
-env: .venv/.ready  ## Python environment for running
+env: .venv/.ready  ## Create the Python environment for runs
 
-env-dev: .venv/.ready-dev  ## Python environment for testing
+env-dev: .venv/.ready-dev  ## Create the Python environment for tests
 
 .venv/.ready: pyproject.toml constraints.txt
 	@tools/environment "$(PYTHON)" "bundle,lab"
@@ -54,32 +54,32 @@ env-dev: .venv/.ready-dev  ## Python environment for testing
 	@tools/environment "$(PYTHON)" "bundle,lab,dev"
 	touch $@
 
-test: env-dev  ## Every test
+test: env-dev  ## Run every test
 	@$(BIN)/python tools/run_tests.py
 
-lint: env-dev  ## Static checks
+lint: env-dev  ## Run the static checks
 	@tools/lint
 
-unit: env-dev  ## Pure functions, modules and the runner
-	@$(BIN)/pytest
+unit: env-dev  ## Test pure functions, modules and the runner
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-sanity: env-dev  ## ansible-test sanity on a real copy of the collection
+sanity: env-dev  ## Run ansible-test sanity on a copy of the collection
 	@tools/sanity
 
-emulated: env-dev  ## The infrastructure against an emulated EC2 API, asserted resource by resource
+emulated: env-dev  ## Test the infrastructure against an emulated EC2 API
 	@$(BIN)/pytest tests/emulated --numprocesses 2 --dist loadfile
 
-molecule: env-dev  ## The whole lab: check, converge, idempotence, verify
+molecule: env-dev  ## Test the whole site in the lab: check, converge, idempotence, verify
 	@$(BIN)/molecule test --scenario-name default
 
-# Each has a directory for Molecule's state, so that they may run beside the whole lab.
-scenario-%: env-dev  ## A single role on bare hosts (postgres, pgbouncer, exporters, monitoring): check, converge, idempotence, verify
+# Molecule keeps its state in a directory per scenario, so that scenarios may run beside the lab.
+scenario-%: env-dev  ## Test one role on bare hosts (postgres, pgbouncer, exporters, monitoring)
 	@MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.state/molecule-$* $(BIN)/molecule test --scenario-name $*
 
-dashboards: env-dev  ## JSON of Grafana's dashboards, from dashboards/*.py
+dashboards: env-dev  ## Generate Grafana's dashboards from dashboards/*.py
 	@$(BIN)/python -W 'ignore:Prefer using dashboardv2' -m dashboards.build
 
-constraints: env-dev  ## Newest versions that fit together
+constraints: env-dev  ## Update constraints.txt to the newest compatible versions
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
 	  --no-annotate --custom-compile-command 'make constraints' --no-emit-index-url pyproject.toml \
 	  --output-file constraints.txt

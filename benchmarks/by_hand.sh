@@ -1,6 +1,6 @@
-# What playbooks/database.yml makes of two bare hosts, by hand: the same packages, settings, accounts, units and
-# checks at the end, without any thought of a second run. For benchmarks/configure.py, which gives it to root's bash
-# with `database ADDRESS` (of who may come in directly) or `load`.
+# Configure two bare hosts as playbooks/configure.yml does: the same packages, settings, accounts, units and final checks,
+# but without support for a second run. benchmarks/configure.py pipes this into root's bash with `database ADDRESS`, the
+# address that may connect directly, or `load ADDRESS`, the address of the database host to scrape.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 umask 022
@@ -9,7 +9,7 @@ units=/etc/systemd/system
 # account, comment, home
 account() { id "$1" >/dev/null 2>&1 || useradd --system --shell /usr/sbin/nologin --comment "$2" --home-dir "$3" --no-create-home "$1"; }
 
-# Those that the packages start have other rights, and our ports.
+# The packages' own units would start with other privileges on our ports.
 masked() { for unit; do ln -s /dev/null "$units/$unit.service"; done; }
 
 # name, environment, command
@@ -35,7 +35,7 @@ WantedBy=multi-user.target
 UNIT
 }
 
-# port, what it says
+# port, expected text
 scraped() {
   for _ in $(seq 50); do
     if python3 -c "import sys, urllib.request as u; sys.exit('$2' not in u.urlopen('http://127.0.0.1:$1/metrics').read().decode())" 2>/dev/null; then
@@ -43,7 +43,7 @@ scraped() {
     fi
     sleep 0.2
   done
-  echo "port $1 does not say $2" >&2
+  echo "port $1 does not serve $2" >&2
   exit 1
 }
 
@@ -55,17 +55,50 @@ node_exporter() {
 }
 
 load() {
-  install -d /etc/postgresql-common/createcluster.d "$units/prometheus.service.d"
+  install -d /etc/postgresql-common/createcluster.d "$units/prometheus.service.d" /etc/prometheus/rules /etc/prometheus/file_sd
   echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.d/pooled.conf
-  # It is configured later, by another playbook.
-  printf '[Unit]\nConditionPathExists=/etc/prometheus/rules/pooled.yml\n' > "$units/prometheus.service.d/50-pooled.conf"
+  # The package starts Prometheus; the condition keeps it from running with the package's configuration.
+  cat > "$units/prometheus.service.d/50-pooled.conf" <<'UNIT'
+[Unit]
+ConditionPathExists=/etc/prometheus/rules/pooled.yml
+After=network-online.target
+Wants=network-online.target
+[Service]
+ExecStart=
+ExecStart=/usr/bin/prometheus --config.file=/etc/prometheus/prometheus.yml --web.listen-address=0.0.0.0:9090 --storage.tsdb.retention.time=15d
+Restart=always
+RestartSec=1
+CapabilityBoundingSet=
+NoNewPrivileges=true
+ProtectSystem=strict
+ReadWritePaths=/var/lib/prometheus
+PrivateTmp=true
+UNIT
   masked prometheus-node-exporter
   account prometheus "Prometheus daemon" /var/lib/prometheus
   install_packages postgresql python3-psycopg2 prometheus prometheus-node-exporter
   node_exporter
+  cat > /etc/prometheus/prometheus.yml <<'YAML'
+global: {scrape_interval: 15s, evaluation_interval: 15s}
+rule_files: [/etc/prometheus/rules/*.yml]
+scrape_configs:
+  - job_name: pooled
+    file_sd_configs: [{files: [/etc/prometheus/file_sd/pooled.yml]}]
+YAML
+  # The playbooks write more rules; the content does not change the time.
+  cat > /etc/prometheus/rules/pooled.yml <<'YAML'
+groups:
+  - name: pooled
+    rules:
+      - {alert: PgBouncerDown, expr: pgbouncer_up == 0, for: 2m}
+      - {alert: PostgresDown, expr: pg_up == 0, for: 2m}
+YAML
+  echo "- targets: [$1:9100, $1:9127, $1:9187, 127.0.0.1:9100, 127.0.0.1:9090]" > /etc/prometheus/file_sd/pooled.yml
+  promtool check config /etc/prometheus/prometheus.yml >/dev/null
   systemctl daemon-reload
-  systemctl -q enable --now node_exporter
+  systemctl -q enable --now node_exporter prometheus
   scraped 9100 node_uname_info
+  scraped 9090 prometheus_build_info
 }
 
 database() {

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What pooling gains and costs: this role's PgBouncer, the tutorial's, and none, in turns on one host.
+"""What pooling gains and costs: no PgBouncer, the tutorial's and this role's, in turns on one host.
 
     MOLECULE_EPHEMERAL_DIRECTORY=$PWD/.state/molecule-pgbouncer .venv/bin/molecule converge -s pgbouncer
     .venv/bin/python benchmarks/pooling.py [--seconds 10] [--rounds 3] [--scale 50] [--clients 10000]
 
-Runs pgbench on the host ``md5`` of that scenario, over TCP, and prints medians, their ratios and the load of
-the machine before each part. Everybody logs in by MD5 there: a SCRAM login takes so much of the client's own
-processor that with reconnects the load generator would be measured.
+Runs pgbench over TCP on the host ``md5`` of that scenario. Prints medians, their ratios and the machine's
+load before each part. Clients log in with MD5: SCRAM costs the client so much CPU that reconnecting runs
+would measure the load generator.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests/shared"))
 from scenario import Scenario
 
 HOST = "md5"
-# Of the scenario's inventory.
+# From the scenario's inventory.
 PASSWORD = 'it\'s "secret" enough'  # noqa: S105
 DIRECT, TUTORIAL, OURS = "direct", "tutorial", "ours"
 PORTS = {DIRECT: 5432, TUTORIAL: 16432, OURS: 6432}
 FOLDER = "/run/tutorial"
-# As the tutorial has it, but for what lets both be there at once: port, directories, account.
+# The tutorial's configuration. Port, directories and account differ, so that both can run at once.
 CONFIGURATION = f"""\
 [databases]
 mydb = host=127.0.0.1 port=5432 dbname=mydb
@@ -50,7 +50,7 @@ unix_socket_dir = {FOLDER}
 logfile = {FOLDER}/log
 pidfile = {FOLDER}/pid
 """
-# Clients by the thousand, in several processes, and what PgBouncer takes meanwhile.
+# Thousands of clients in several processes, and PgBouncer's memory meanwhile.
 MANY = """
 import json, os, re, resource, subprocess, sys, time
 inputs = json.load(sys.stdin)
@@ -79,17 +79,17 @@ print(json.dumps({"before": before, "most": most, "codes": [run.returncode for r
 
 
 def note(text: str) -> None:
-    """Say what is going on, and how busy the machine is."""
+    """Print a step and the load of the machine to stderr."""
     print(f"{text} (load {os.getloadavg()[0]:.1f}) ...", file=sys.stderr, flush=True)
 
 
 def target(path: str, sslmode: str) -> str:
-    """Return libpq's words for a path to the database."""
+    """Return libpq's connection string for a path."""
     return f"host=127.0.0.1 port={PORTS[path]} user=myuser dbname=mydb sslmode={sslmode}"
 
 
 def pgbench(hosts: Scenario, arguments: str) -> float:
-    """Return the transactions in a second. Raises RuntimeError if one failed."""
+    """Return the transactions per second. Raises RuntimeError if one failed."""
     result = hosts.ssh(
         HOST, f'export PGPASSWORD="$(cat)"; pgbench --no-vacuum {arguments} 2>&1', stdin=PASSWORD
     )
@@ -100,7 +100,7 @@ def pgbench(hosts: Scenario, arguments: str) -> float:
 
 
 def prepare(hosts: Scenario, scale: int, clients: int) -> None:
-    """Have the role's defaults on the host, the tutorial's PgBouncer beside it, and tables."""
+    """Apply the role's defaults, start the tutorial's PgBouncer beside it, and create pgbench's tables."""
     note("Preparing the host")
     variables = {"pgbouncer_processes": 0, "pgbouncer_max_client_conn": clients + 100}
     result = hosts.playbook("--limit", HOST, variables=variables)
@@ -127,7 +127,7 @@ def prepare(hosts: Scenario, scale: int, clients: int) -> None:
 def measure(
     hosts: Scenario, arguments: str, paths: tuple[str, ...], rounds: int, sslmode: str
 ) -> dict[str, float]:
-    """Return the median of each path's transactions in a second, measured in turns."""
+    """Return each path's median of transactions per second, measured in turns."""
     found: dict[str, list[float]] = {path: [] for path in paths}
     for _ in range(rounds):
         for path in paths:
@@ -141,19 +141,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=10, help="how long each pgbench runs (10)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each path has its turn (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each path runs (3)")
     parser.add_argument("--scale", type=int, default=50, help="pgbench's scale (50)")
     parser.add_argument(
-        "--clients", type=int, default=10000, help="connections at once in the last part (10000)"
+        "--clients", type=int, default=10000, help="concurrent connections in the last part (10000)"
     )
-    parser.add_argument("--sslmode", default="prefer", help="of the clients; prefer is libpq's default")
+    parser.add_argument("--sslmode", default="prefer", help="of the clients (prefer, libpq's default)")
     inputs = parser.parse_args()
     hosts = Scenario("pgbouncer")
     prepare(hosts, inputs.scale, inputs.clients)
     parts = {
         "select-only, 50 clients": f"-S -c 50 -j 2 -T {inputs.seconds}",
         "tpcb-like, 50 clients": f"-c 50 -j 2 -T {inputs.seconds}",
-        "a connection for each transaction": f"-S -C -c 20 -j 20 -T {inputs.seconds}",
+        "a connection per transaction": f"-S -C -c 20 -j 20 -T {inputs.seconds}",
     }
     rates: dict[str, dict[str, float]] = {}
     print(f"{'run':<36}{DIRECT:>10}{TUTORIAL:>10}{OURS:>10}{'to tutorial':>13}{'to direct':>11}{'load':>7}")
@@ -166,7 +166,7 @@ def main() -> None:
             f"{tps[OURS] / tps[TUTORIAL]:13.2f}{tps[OURS] / tps[DIRECT]:11.2f}{busy:7.1f}",
             flush=True,
         )
-    # PgBouncer keeps what memory it ever had.
+    # PgBouncer never returns memory, so only a new process shows the need of these clients.
     hosts.root(HOST, f"systemctl stop tutorial; rm -r {FOLDER}; systemctl restart 'pgbouncer@*'")
     note(f"{inputs.clients} clients")
     time.sleep(1)
@@ -188,10 +188,10 @@ def main() -> None:
     rate = sum(float(number) for said in many["said"] for number in re.findall(r"tps = ([\d.]+)", said))
     failed = [said for said, code in zip(many["said"], many["codes"], strict=True) if code]
     print(
-        f"\n{clients} clients at once: PgBouncer's memory"
+        f"\n{clients} concurrent clients: PgBouncer's memory"
         f" {many['before'] / 1024:.1f} -> {kilobytes / 1024:.1f} MB,"
-        f" {(kilobytes - many['before']) / max(clients, 1):.1f} kB for each;"
-        f" {rate:.0f} transactions a second;"
+        f" {(kilobytes - many['before']) / max(clients, 1):.1f} kB per client;"
+        f" {rate:.0f} transactions per second;"
         f" {len(failed)} of 8 pgbench failed{': ' + failed[0][-300:] if failed else ''}."
     )
     hosts.query(

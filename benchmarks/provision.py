@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What provisioning costs in seconds and API calls, first and again, while a NAT gateway takes its time.
+"""What provisioning costs in seconds and API calls: the first run, with a slow NAT gateway, and a re-run.
 
     .venv/bin/python benchmarks/provision.py [--nat-seconds 120]
 
-Runs playbooks/provision.yml against the emulated EC2 API: with a NAT gateway that is there at once, with one
-that takes as long as on AWS, and once more on the finished stack. What the emulation leaves out, such as the
-seconds that an instance takes to boot, is not in the figures.
+Runs playbooks/provision.yml against the emulated EC2 API: with an instant NAT gateway, with one that takes as
+long as on AWS, and again on the finished stack. The emulation does not boot instances, so the figures lack
+their boot.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KEYS = {"access_key": "emulated-access-key", "secret_key": "emulated-secret-key"
 
 
 class Cost(NamedTuple):
-    """Seconds and calls of one run."""
+    """Seconds and API calls of one run."""
 
     seconds: float
     calls: int
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
 
 @contextmanager
 def emulator(nat_seconds: float, directory: Path) -> Iterator[str]:
-    """Serve an account of its own, and give its URL. Raises RuntimeError if it does not come up."""
+    """Serve an empty account and yield its URL. Raises RuntimeError if the emulator does not start."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, str(SERVER), "--port", str(port), "--nat-seconds", str(nat_seconds)]
@@ -60,7 +60,7 @@ def emulator(nat_seconds: float, directory: Path) -> Iterator[str]:
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.2)
         else:
-            raise RuntimeError(f"the emulator does not answer: {(directory / 'emulator.log').read_text()}")
+            raise RuntimeError(f"Failed to start the emulator: {(directory / 'emulator.log').read_text()}")
         ec2 = boto3.client(
             "ec2",
             region_name=REGION,
@@ -76,7 +76,7 @@ def emulator(nat_seconds: float, directory: Path) -> Iterator[str]:
 
 
 def counted(url: str) -> tuple[int, int]:
-    """Return how many calls the emulator received, and how many of them were to change something."""
+    """Return how many calls the emulator received, and how many of them change something."""
     with urllib.request.urlopen(f"{url}/lab/calls", timeout=5) as answer:  # noqa: S310
         found = json.load(answer)
     return found["total"], found["changing"]
@@ -101,7 +101,7 @@ def provision(url: str, directory: Path) -> Cost:
             "inventory/aws/hosts.yml",
             "-e",
             f"@{directory / 'inputs.json'}",
-            # Its dynamic half would ask the real AWS.
+            # The dynamic inventory would call the real AWS.
             "--skip-tags",
             "inventory",
         ],
@@ -125,24 +125,24 @@ def main() -> None:
     parser.add_argument("--nat-seconds", type=float, default=120, help="how long the NAT gateway takes (120)")
     nat = parser.parse_args().nat_seconds
     runs: dict[str, Cost] = {}
-    for name, seconds in (("NAT gateway at once", 0.0), (f"NAT gateway after {nat:.0f} s", nat)):
+    for name, seconds in (("instant NAT gateway", 0.0), (f"NAT gateway after {nat:.0f} s", nat)):
         with tempfile.TemporaryDirectory() as directory, emulator(seconds, Path(directory)) as url:
             print(f"Provisioning: {name} ...", file=sys.stderr, flush=True)
             runs[name] = provision(url, Path(directory))
             if seconds:
-                print("Provisioning: again ...", file=sys.stderr, flush=True)
-                runs["again"] = provision(url, Path(directory))
+                print("Provisioning: re-run ...", file=sys.stderr, flush=True)
+                runs["re-run"] = provision(url, Path(directory))
     print(f"{'run':<26}{'seconds':>9}{'calls':>8}{'changing':>10}")
     for name, cost in runs.items():
         print(f"{name:<26}{cost.seconds:9.1f}{cost.calls:8}{cost.changing:10}")
     rest, first, again = runs.values()
     print(
-        f"\nOne after the other would be {nat + rest.seconds:.1f} s: overlapped it is"
-        f" {first.seconds / (nat + rest.seconds):.0%} of that"
-        f", {first.seconds - nat:.1f} s more than the gateway."
+        f"\nIn sequence the steps would take {nat + rest.seconds:.1f} s. Overlapped they take"
+        f" {first.seconds / (nat + rest.seconds):.0%} of that,"
+        f" {first.seconds - nat:.1f} s more than the gateway alone."
     )
     print(
-        f"Again it takes {again.seconds / rest.seconds:.0%} of the first run's own seconds"
+        f"The re-run takes {again.seconds / rest.seconds:.0%} of the first run's seconds without the gateway"
         f" and {again.calls / first.calls:.0%} of its calls."
     )
 

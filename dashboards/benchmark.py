@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A benchmark: what pooling did while pgbench ran."""
+"""Benchmark: the effect of pooling while pgbench runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dashboards.parts import (
     figure,
 )
 
-# PgBouncer hands pgbench's name on to PostgreSQL, and a server keeps it while it is idle in the pool.
+# PgBouncer passes pgbench's application_name on to PostgreSQL, and an idle server connection keeps it.
 _RUNS = (
     f'sum by (stack, host) (pg_stat_activity_count{{{SERVER},application_name="pgbench",state!="idle"}}) > 0'
 )
@@ -34,7 +34,7 @@ def build() -> Dashboard:
     board = parts.dashboard(
         "benchmark",
         "benchmark",
-        "What pooling did while pgbench ran. Runs are marked, through PgBouncer or not.",
+        "The effect of pooling while pgbench runs. Annotations mark the runs, direct and pooled.",
         database=parts.POOL_DATABASES,
         user=parts.POOL_USERS,
     )
@@ -51,7 +51,7 @@ def build() -> Dashboard:
     )
     for panel in _figures():
         board.with_panel(panel)
-    board.with_row(Row("What came out"))
+    board.with_row(Row("Result"))
     board.with_panel(
         chart(
             "Transactions through PgBouncer and in PostgreSQL",
@@ -62,60 +62,62 @@ def build() -> Dashboard:
                 ),
                 Query(parts.rate("pg_stat_database_xact_commit", DATABASE), "in PostgreSQL"),
             ],
-            "What PostgreSQL has more came to it directly.",
+            "The difference came to PostgreSQL directly.",
             unit="ops",
             width=24,
         )
     )
     board.with_panel(
         chart(
-            "Clients and the servers they share",
+            "Clients and server connections",
             [
                 Query(f"sum(pgbouncer_used_clients{{{POOLER}}})", "clients of PgBouncer"),
-                Query(f"sum(pgbouncer_pools_server_active_connections{{{POOL}}})", "servers in use"),
+                Query(
+                    f"sum(pgbouncer_pools_server_active_connections{{{POOL}}})", "server connections in use"
+                ),
                 Query(f"sum(pooled:postgres_connections:count{{{RECORDED}}})", "connections of PostgreSQL"),
                 Query(f"sum(pg_settings_max_connections{{{SERVER}}})", "limit, max_connections"),
             ],
-            "More clients than the limit can only come through PgBouncer.",
+            "Only PgBouncer accepts more clients than the limit.",
         )
     )
     board.with_panel(
         chart(
-            "Clients waiting for a server",
+            "Clients waiting for a server connection",
             [Query(f"sum(pgbouncer_pools_client_waiting_connections{{{POOL}}})", "waiting")],
-            "With more clients than servers, most of them wait most of the time, and briefly.",
+            "With more clients than server connections, many wait often, but briefly.",
         )
     )
     board.with_panel(pooling.time_of_a_transaction())
     board.with_panel(
         chart(
-            "Use of the pools",
+            "Pool usage",
             [
                 Query(
                     parts.used_of_pool("stack, host, database, user"),
                     "{{database}}/{{user}}",
                 )
             ],
-            "Servers in use, of the pool's size; of the fullest process.",
+            "Server connections in use, as a share of the pool size, in the fullest process.",
             unit="percentunit",
             steps=Steps(warning=0.9),
         )
     )
-    board.with_row(Row("What it took"))
+    board.with_row(Row("Cost"))
     board.with_panel(
         chart(
-            "Processor",
+            "CPU",
             [Query(hosts.cpu_busy(), "{{host}}")],
-            "Share of all cores. A load generator without idle time measures itself.",
+            "Busy share of all cores. A load generator without idle CPU measures itself.",
             unit="percentunit",
             highest=1,
         )
     )
     board.with_panel(
         chart(
-            "Switches between processes",
+            "Context switches",
             [Query(f"rate(node_context_switches_total{{{NODE}}}{RANGE})", "{{host}}")],
-            "A second. A server process for each client costs more of them than a pool.",
+            "Per second. One server process per client needs more of them than a pool.",
             unit="ops",
         )
     )
@@ -123,7 +125,7 @@ def build() -> Dashboard:
         chart(
             "New processes",
             [Query(f"rate(node_forks_total{{{NODE}}}{RANGE})", "{{host}}")],
-            "A second. PostgreSQL starts one for each connection; reconnecting through a pool starts none.",
+            "Per second. PostgreSQL starts one for each connection; a reconnect through a pool starts none.",
             unit="ops",
         )
     )
@@ -131,7 +133,7 @@ def build() -> Dashboard:
         chart(
             "Connections in TIME_WAIT",
             [Query(f"node_sockstat_TCP_tw{{{NODE}}}", "{{host}}")],
-            "Closed lately: many of them where clients reconnect.",
+            "Recently closed connections. Clients that reconnect leave many.",
         )
     )
     return board
@@ -140,9 +142,9 @@ def build() -> Dashboard:
 def _figures() -> list[Figure]:
     down, fullest, waiting, longest, _, transactions = pooling.figures()
     connections = figure(
-        "Connections of limit",
+        "Connection limit used",
         f"max({postgresql.connections_of_limit()})",
-        "Of those that PostgreSQL has for ordinary users.",
+        "Connections in use, as a share of those for ordinary users.",
         unit="percentunit",
         steps=Steps(0.8, 0.9),
     )

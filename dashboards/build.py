@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes the dashboards' JSON, which the role monitoring installs: python -m dashboards.build"""
+"""Write the JSON of the dashboards, which the role monitoring installs: python -m dashboards.build"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def text(board: Dashboard) -> str:
         panel.id_val = number
     document = json.loads(JSONEncoder().encode(model))
     for one in [*document["links"], *document["annotations"].get("list", [])]:
-        # The only place that the SDK knows is a menu; without one they are above the panels.
+        # The SDK only knows the placement in a menu; without it they are above the panels.
         del one["placement"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 

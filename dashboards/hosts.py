@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The hosts: what are they short of?"""
+"""Hosts: which resource is short?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DISKS = f'{NODE},device!~"(loop|ram|sr|zram).*"'
 
 
 def cpu_busy() -> str:
-    """Return the share of each host's processors that is not idle."""
+    """Return the busy share of each host's CPUs."""
     return f'1 - avg by (stack, host) (rate(node_cpu_seconds_total{{{NODE},mode="idle"}}{RANGE}))'
 
 
@@ -44,7 +44,7 @@ def _sum(counter: str, selector: str) -> str:
 def build() -> Dashboard:
     """Return the dashboard."""
     board = parts.dashboard(
-        "hosts", "hosts", "What are the hosts short of? Processor, memory, disk, network."
+        "hosts", "hosts", "Which resource is short? CPU, memory, disk and network of each host."
     )
     board.with_panel(
         figure(
@@ -56,18 +56,18 @@ def build() -> Dashboard:
     )
     board.with_panel(
         figure(
-            "Busiest processor",
+            "Busiest CPU",
             f"max({cpu_busy()})",
-            "Of the host that has most to do; all of its cores together.",
+            "Busiest host, average over its cores.",
             unit="percentunit",
             steps=Steps(warning=0.9),
         )
     )
     board.with_panel(
         figure(
-            "Fullest memory",
+            "Highest memory usage",
             f"max({_memory_used()})",
-            "What can't be had without swapping. The page cache is not counted.",
+            "Memory in use without the page cache.",
             unit="percentunit",
             steps=Steps(0.85, 0.95),
         )
@@ -76,16 +76,16 @@ def build() -> Dashboard:
         figure(
             "Fullest disk",
             f"max({_disk_used()})",
-            "PostgreSQL stops when it can't write its WAL.",
+            "PostgreSQL stops when it cannot write its WAL.",
             unit="percentunit",
             steps=Steps(0.8, 0.9),
         )
     )
     board.with_panel(
         figure(
-            "Processor pressure",
+            "CPU pressure",
             f"max({_pressure('cpu_waiting')})",
-            "Share of the time in which some process was ready to run and could not (PSI).",
+            "Share of time in which a process waited for a CPU (PSI).",
             unit="percentunit",
             steps=Steps(warning=0.5),
         )
@@ -94,18 +94,18 @@ def build() -> Dashboard:
         figure(
             "Disk pressure",
             f"max({_pressure('io_waiting')})",
-            "Share of the time in which some process waited for a disk (PSI).",
+            "Share of time in which a process waited for a disk (PSI).",
             unit="percentunit",
             steps=Steps(warning=0.3),
         )
     )
 
-    board.with_row(Row("Processor"))
+    board.with_row(Row("CPU"))
     board.with_panel(
         chart(
-            "Processor by host",
+            "CPU by host",
             [Query(cpu_busy(), "{{host}}")],
-            "Share of all cores.",
+            "Busy share of all cores.",
             unit="percentunit",
             highest=1,
             steps=Steps(warning=0.9),
@@ -113,14 +113,14 @@ def build() -> Dashboard:
     )
     board.with_panel(
         chart(
-            "Processor by what it does",
+            "CPU by mode",
             [
                 Query(
                     f'sum by (mode) (rate(node_cpu_seconds_total{{{NODE},mode!="idle"}}{RANGE}))', "{{mode}}"
                 ),
                 Query(f'count(node_cpu_seconds_total{{{NODE},mode="idle"}})', "limit, cores"),
             ],
-            "Cores, of all hosts together. steal is what the hypervisor gave to others; iowait is idle.",
+            "Cores, sum over all hosts. The hypervisor gave steal to others; iowait is idle.",
             stacked=True,
         )
     )
@@ -128,7 +128,7 @@ def build() -> Dashboard:
         chart(
             "Load per core",
             [Query(_load_per_core(), "{{host}}")],
-            "Processes that run, want to run or wait for a disk, averaged over a minute.",
+            "Processes that run, are ready to run or wait for a disk, averaged over one minute.",
             steps=Steps(1, 2),
         )
     )
@@ -136,11 +136,11 @@ def build() -> Dashboard:
         chart(
             "Pressure",
             [
-                Query(_pressure("cpu_waiting"), "processor {{host}}"),
+                Query(_pressure("cpu_waiting"), "CPU {{host}}"),
                 Query(_pressure("memory_waiting"), "memory {{host}}"),
                 Query(_pressure("io_waiting"), "disk {{host}}"),
             ],
-            "Share of the time in which some process waited for what is scarce (PSI).",
+            "Share of time in which a process waited for the resource (PSI).",
             unit="percentunit",
         )
     )
@@ -156,12 +156,12 @@ def build() -> Dashboard:
                 ),
                 Query(
                     f"sum(node_memory_MemAvailable_bytes{{{NODE}}} - node_memory_MemFree_bytes{{{NODE}}})",
-                    "cache that can be given back",
+                    "reclaimable cache",
                 ),
                 Query(f"sum(node_memory_MemFree_bytes{{{NODE}}})", "free"),
                 Query(f"sum(node_memory_MemTotal_bytes{{{NODE}}})", "limit, memory"),
             ],
-            "Of all hosts together.",
+            "Sum over all hosts.",
             unit="bytes",
             stacked=True,
         )
@@ -175,7 +175,7 @@ def build() -> Dashboard:
                     "{{host}}",
                 )
             ],
-            "A database server should have next to nothing there.",
+            "A database server should use almost none.",
             unit="bytes",
         )
     )
@@ -183,7 +183,7 @@ def build() -> Dashboard:
         chart(
             "Disk space in use",
             [Query(_disk_used(), "{{host}} {{mountpoint}}")],
-            "Of each file system, without what is reserved for root.",
+            "Share of each filesystem, without the space reserved for root.",
             unit="percentunit",
             highest=1,
             steps=Steps(0.8, 0.9),
@@ -196,7 +196,7 @@ def build() -> Dashboard:
                 Query(_sum("node_disk_read_bytes_total", _DISKS), "read {{host}}"),
                 Query(_sum("node_disk_written_bytes_total", _DISKS), "written {{host}}"),
             ],
-            "All disks of a host together.",
+            "Sum over the disks of a host.",
             unit="Bps",
         )
     )
@@ -207,7 +207,7 @@ def build() -> Dashboard:
                 Query(_sum("node_disk_reads_completed_total", _DISKS), "reads {{host}}"),
                 Query(_sum("node_disk_writes_completed_total", _DISKS), "writes {{host}}"),
             ],
-            "EBS volumes have a limit of these, too.",
+            "EBS volumes limit them.",
             unit="ops",
         )
     )
@@ -221,7 +221,7 @@ def build() -> Dashboard:
                     "{{host}} {{device}}",
                 )
             ],
-            "Share of the time in which a disk had something to do.",
+            "Share of time in which a disk was busy.",
             unit="percentunit",
             highest=1,
         )
@@ -235,7 +235,7 @@ def build() -> Dashboard:
                 Query(_sum("node_network_receive_bytes_total", _INTERFACES), "received {{host}}"),
                 Query(_sum("node_network_transmit_bytes_total", _INTERFACES), "sent {{host}}"),
             ],
-            "All interfaces of a host together, without loopback.",
+            "Sum over the interfaces of a host, without loopback.",
             unit="Bps",
         )
     )
@@ -244,30 +244,28 @@ def build() -> Dashboard:
             "TCP connections",
             [
                 Query(f"node_netstat_Tcp_CurrEstab{{{NODE}}}", "open {{host}}"),
-                Query(f"node_sockstat_TCP_tw{{{NODE}}}", "closed lately {{host}}"),
+                Query(f"node_sockstat_TCP_tw{{{NODE}}}", "TIME_WAIT {{host}}"),
             ],
-            "Many that were closed lately (TIME_WAIT): clients that connect for each query.",
+            "Many in TIME_WAIT mean that clients connect for each query.",
         )
     )
     board.with_panel(
         chart(
-            "Packets lost",
+            "Packet loss",
             [
-                Query(_sum("node_network_receive_drop_total", _INTERFACES), "dropped, received {{host}}"),
-                Query(_sum("node_network_transmit_drop_total", _INTERFACES), "dropped, to be sent {{host}}"),
-                Query(
-                    f"rate(node_netstat_Tcp_RetransSegs{{{NODE}}}{RANGE})", "sent once more (TCP) {{host}}"
-                ),
+                Query(_sum("node_network_receive_drop_total", _INTERFACES), "received, dropped {{host}}"),
+                Query(_sum("node_network_transmit_drop_total", _INTERFACES), "sent, dropped {{host}}"),
+                Query(f"rate(node_netstat_Tcp_RetransSegs{{{NODE}}}{RANGE})", "retransmitted (TCP) {{host}}"),
             ],
-            "A second.",
+            "Packets per second.",
             unit="ops",
         )
     )
     board.with_panel(
         chart(
-            "Connections refused by a full queue",
+            "Listen queue overflows",
             [Query(f"rate(node_netstat_TcpExt_ListenOverflows{{{NODE}}}{RANGE})", "{{host}}")],
-            "A second. More clients came at once than listen_backlog and net.core.somaxconn let wait.",
+            "Connections per second that exceeded listen_backlog or net.core.somaxconn.",
             unit="ops",
         )
     )
@@ -277,13 +275,13 @@ def build() -> Dashboard:
             "Hosts",
             {"host": "Host"},
             [
-                Column("Processor", f"max by (host) ({cpu_busy()})", "percentunit"),
+                Column("CPU", f"max by (host) ({cpu_busy()})", "percentunit"),
                 Column("Cores", f'count by (host) (node_cpu_seconds_total{{{NODE},mode="idle"}})'),
                 Column("Load", f"max by (host) (node_load1{{{NODE}}})"),
                 Column("Memory in use", f"max by (host) ({_memory_used()})", "percentunit"),
                 Column("Memory", f"max by (host) (node_memory_MemTotal_bytes{{{NODE}}})", "bytes"),
                 Column("Fullest disk", f"max by (host) ({_disk_used()})", "percentunit"),
-                Column("Up for", f"max by (host) (time() - node_boot_time_seconds{{{NODE}}})", "s"),
+                Column("Uptime", f"max by (host) (time() - node_boot_time_seconds{{{NODE}}})", "s"),
             ],
             "Each host, the busiest first.",
         )

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all dashboards share: variables, links, selectors, and the few kinds of panels."""
+"""Shared parts of the dashboards: variables, links, selectors and kinds of panels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Chart = timeseries.Panel
 DATASOURCE = common.DataSourceRef(type_val="prometheus", uid="prometheus")
 TAG = "pooled"
 
-# Every series that a dashboard asks for goes through one of these.
+# Each query of a dashboard uses one of these selectors.
 _SITE = 'stack=~"$stack",host=~"$host"'
 UP = _SITE
 POOLER = f'job="pgbouncer",{_SITE}'
-# The console is a database of its own, and those who look at it are no clients.
+# The console is a database, too, but its users are no clients.
 TRAFFIC = f'{POOLER},database=~"$database",database!="pgbouncer"'
 POOL = f'{TRAFFIC},user=~"$user"'
 SERVER = f'job="postgres",{_SITE}'
@@ -32,34 +32,34 @@ DATABASE = f'{SERVER},datname=~"$database"'
 SESSION = f'{DATABASE},usename=~"$user"'
 STATEMENT = f'{DATABASE},user=~"$user"'
 NODE = f'job="node",{_SITE}'
-# What the role's rules record: the same as the alerts look at. These series have no job.
+# Series that the role's rules record, and that its alerts use. They have no job.
 RECORDED = _SITE
 RECORDED_POOL = f'{_SITE},database=~"$database",user=~"$user"'
 RECORDED_DATABASE = f'{_SITE},datname=~"$database"'
 
-# A line of its own, not one of the stack below it. Queries of limits are named so.
+# A query with this legend becomes a separate line, not part of a stack.
 LIMIT = "limit"
 
 
-# What Grafana takes for rates: four scrapes at least.
+# Grafana sets it to at least four scrape intervals.
 RANGE = "[$__rate_interval]"
 
 
 def rate(counter: str, selector: str, by: str = "") -> str:
-    """Return what a counter grows by a second, all series together or by labels."""
+    """Return the rate of a counter per second, summed over all series or by labels."""
     total = f"rate({counter}{{{selector}}}{RANGE})"
     return f"sum by ({by}) ({total})" if by else f"sum({total})"
 
 
 class Query(NamedTuple):
-    """A PromQL expression and what its series are called."""
+    """A PromQL expression and the legend of its series."""
 
     expr: str
     legend: str = ""
 
 
 class Steps(NamedTuple):
-    """From which value on something has to be looked at, and from which on it is wrong."""
+    """Thresholds of a value."""
 
     warning: float | None = None
     critical: float | None = None
@@ -84,7 +84,7 @@ def _target(number: int, query: Query) -> prometheus.Dataquery:
 def figure(
     title: str, expr: str, description: str, *, unit: str = "short", steps: Steps = NO_STEPS, width: int = 4
 ) -> Figure:
-    """Return a panel with one figure of this moment. Without thresholds it has no colour."""
+    """Return a panel with one current figure. Without thresholds it has no colour."""
     panel = (
         stat.Panel()
         .title(title)
@@ -118,14 +118,14 @@ def chart(
     """Return a panel of lines over time.
 
     Args:
-        title: what is shown.
-        queries: those whose legend is ``limit`` are drawn as dashed lines that are never stacked.
-        description: what it means, and what to do.
+        title: title of the panel.
+        queries: a legend ``limit`` makes a dashed line that is never stacked.
+        description: meaning of the panel, and what to do.
         unit: Grafana's name of the unit.
-        stacked: whether the series add up to something.
-        steps: values at which lines are drawn.
-        highest: end of the axis, where that is fixed.
-        width: of the 24 columns.
+        stacked: whether the series add up.
+        steps: thresholds, drawn as lines.
+        highest: end of the axis, if it is fixed.
+        width: in columns of 24.
     """
     panel = (
         timeseries.Panel()
@@ -185,14 +185,14 @@ class Column(NamedTuple):
 def rows(
     title: str, labels: dict[str, str], columns: Sequence[Column], description: str, *, width: int = 24
 ) -> table.Panel:
-    """Return a table of this moment: a row for each combination of labels, a column for each query.
+    """Return a table of current figures: a row for each combination of labels, a column for each query.
 
     Args:
-        title: what is shown.
-        labels: heading by label, of those that say what a row is about; all queries keep exactly these.
-        columns: its figures. The rows are sorted by the first of them, the highest first.
-        description: what it means.
-        width: of the 24 columns.
+        title: title of the panel.
+        labels: heading by label; every query must keep exactly these labels.
+        columns: figures. Rows are sorted by the first one, highest first.
+        description: meaning of the panel.
+        width: in columns of 24.
     """
     panel = (
         table.Panel()
@@ -207,14 +207,14 @@ def rows(
     for number, column in enumerate(columns):
         query = _target(number, Query(column.expr)).instant().format(PromQueryFormat.TABLE)
         panel.with_target(query)
-        # Where there is one query alone, its column has no letter.
+        # The column of a single query has no letter.
         value = f"Value #{chr(ord('A') + number)}" if len(columns) > 1 else "Value"
         names[value] = column.heading
         panel.override_by_name(column.heading, [models.DynamicConfigValue("unit", column.unit)])
     options = {
         "renameByName": names,
         "indexByName": {name: index for index, name in enumerate(names)},
-        # Two stacks may have a host of the same name: there they are two rows, which read alike.
+        # Hosts of two stacks may have the same name, and then two equal rows.
         "excludeByName": {"Time": True, "stack": "stack" not in labels},
     }
     panel.with_transformation(models.DataTransformerConfig(id_val="merge", options={}))
@@ -240,13 +240,13 @@ def _variable(name: str, query: str, *, label: str, hidden: bool) -> builders.Qu
 def dashboard(
     name: str, title: str, description: str, *, database: str = "", user: str = ""
 ) -> builders.Dashboard:
-    """Return a dashboard with its variables and links, and no panels yet.
+    """Return a dashboard with variables and links, without panels.
 
     Args:
-        name: what its uid and its file are called.
-        title: what people call it.
-        description: what it answers.
-        database: query for the variable; without one it is hidden, and handed on to other dashboards.
+        name: end of its uid, and name of its file.
+        title: end of its title.
+        description: the question that it answers.
+        database: query of the variable; without one it is hidden, but passed on to other dashboards.
         user: the same.
     """
     site = 'up{stack=~"$stack"}'
@@ -287,15 +287,15 @@ SERVER_USERS = f'label_values(pg_stat_activity_count{{{SERVER},usename!=""}}, us
 
 
 def used_of_pool(by: str) -> str:
-    """Return the share of their pools' size that server connections in use make up, by labels.
+    """Return the share of the pool size that is in use, by labels.
 
-    A pool's size is that of its database entry; those that forbid pooling have none, and no share.
+    The size is that of the database entry. A pool of size 0 has no share.
     """
     return f"max by ({by}) (pooled:pgbouncer_pool_saturation:ratio{{{RECORDED_POOL}}})"
 
 
 def pool_size() -> str:
-    """Return the size of each pool of each process, with the labels of its pool."""
+    """Return the size of each pool of each process, with the labels of the pool."""
     in_use = f"pgbouncer_pools_server_active_connections{{{POOL}}}"
     size = f'label_replace(pgbouncer_databases_pool_size{{{POOLER}}}, "database", "$1", "name", "(.*)")'
     return (

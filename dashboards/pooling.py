@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""PgBouncer: do clients get their servers?"""
+"""PgBouncer: do clients get server connections?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _rate(counter: str, by: str = "") -> str:
 
 
 def _per(counter: str, counted: str) -> str:
-    """Return one counter's growth for each time another one grew; nothing while that one stands still."""
+    """Return the growth of one counter per growth of another; nothing while that one does not grow."""
     return f"{_rate(counter)}\n  / ({_rate(counted)} > 0)"
 
 
@@ -53,56 +53,56 @@ def clients_of_limit(by: str) -> str:
 
 
 def figures() -> list[Figure]:
-    """Return what is looked at first; the dashboard of benchmarks has some of it, too."""
+    """Return the first row, which the benchmark dashboard shares."""
     return [
         figure(
             "Poolers down",
             f"count(up{{{POOLER}}})\n  - (sum(pgbouncer_up{{{POOLER}}}) or vector(0))",
-            "Processes of PgBouncer that don't answer, or whose exporter doesn't.",
+            "PgBouncer processes that do not answer, or whose exporter does not answer.",
             steps=Steps(critical=1),
         ),
         figure(
             "Fullest pool",
             f"max({parts.used_of_pool(ONE)})",
-            "Server connections in use, of the pool's size. At 100 % the next client waits; see how long.",
+            "Server connections in use, as a share of the pool size. At 100 % the next client waits.",
             unit="percentunit",
             steps=Steps(warning=0.9),
         ),
         figure(
             "Clients waiting",
             f"sum({_clients('waiting')})",
-            "Clients that sent a query and have no server yet. Some are no trouble: see how long they wait.",
+            "Clients that sent a query and wait for a server. A few are fine if their wait is short.",
             steps=Steps(warning=1),
         ),
         figure(
             "Longest wait",
             f"max({longest_wait()})",
-            "How long the client that comes next has been waiting for a server.",
+            "Time that the first client in the queue has been waiting for a server connection.",
             unit="s",
             steps=Steps(1, 5),
         ),
         figure(
-            "Clients of limit",
+            "Client limit used",
             f"max({clients_of_limit('instance')})",
-            "Clients of the process that has most, of max_client_conn. At 100 % further ones are refused.",
+            "Share of max_client_conn of the busiest process. At 100 % it refuses new clients.",
             unit="percentunit",
             steps=Steps(0.8, 0.95),
         ),
         figure(
             "Transactions per second",
             _rate("sql_transactions_pooled"),
-            "Of all poolers.",
+            "Sum over all PgBouncer processes.",
             unit="ops",
         ),
     ]
 
 
 def time_of_a_transaction() -> Chart:
-    """Return the panel that tells waiting from working."""
+    """Return the panel that separates waiting from working."""
     return chart(
-        "Time of a transaction",
+        "Time per transaction",
         [
-            Query(_per("client_wait_seconds", "sql_transactions_pooled"), "waiting for a server"),
+            Query(_per("client_wait_seconds", "sql_transactions_pooled"), "waiting for a server connection"),
             Query(_per("queries_duration_seconds", "sql_transactions_pooled"), "in queries"),
             Query(
                 f"clamp_min({_per('server_in_transaction_seconds', 'sql_transactions_pooled')}\n"
@@ -110,8 +110,8 @@ def time_of_a_transaction() -> Chart:
                 "between queries",
             ),
         ],
-        "On average. Much waiting: larger pools, or shorter transactions. "
-        "Much between queries: the application holds servers that it does not use.",
+        "Average. Long waits need larger pools or shorter transactions. "
+        "Much time between queries means that the application holds server connections without using them.",
         unit="s",
         stacked=True,
     )
@@ -122,7 +122,7 @@ def build() -> Dashboard:
     board = parts.dashboard(
         "pooling",
         "pooling",
-        "Do clients get their servers? PgBouncer's clients, servers and pools, process by process.",
+        "Do clients get server connections? PgBouncer's clients, servers and pools, by process.",
         database=parts.POOL_DATABASES,
         user=parts.POOL_USERS,
     )
@@ -142,7 +142,7 @@ def build() -> Dashboard:
                 ),
                 Query(f"sum(pgbouncer_config_max_client_connections{{{POOLER}}})", "limit, max_client_conn"),
             ],
-            "Active clients have a server, or ask for nothing. Waiting ones want a server and have none yet.",
+            "Active clients have a server connection or are idle. Waiting clients need a server connection.",
             stacked=True,
         )
     )
@@ -156,16 +156,16 @@ def build() -> Dashboard:
                 Query(f"sum({_servers('login')})", "logging in"),
                 Query(f"sum({parts.pool_size()})", "limit, size of the pools"),
             ],
-            "Connections to PostgreSQL. Active ones are a client's. At the limit further clients wait.",
+            "Connections to PostgreSQL. Active ones serve a client. At the limit, more clients wait.",
             stacked=True,
         )
     )
     board.with_panel(
         chart(
-            "Use of each pool",
+            "Pool usage",
             [Query(parts.used_of_pool(ONE), _NAME)],
-            "Server connections in use, of the size of the database's pools. "
-            "More than 100 %: a reserve, or a user with a larger pool.",
+            "Server connections in use, as a share of the database's pool size. "
+            "It exceeds 100 % with a reserve pool or a user's own larger pool.",
             unit="percentunit",
             steps=Steps(warning=0.9),
         )
@@ -174,28 +174,28 @@ def build() -> Dashboard:
         chart(
             "Clients waiting in each pool",
             [Query(f"sum by ({ONE}) ({_clients('waiting')})", _NAME)],
-            "Clients without a server. A pool of one process may be full while the others have room.",
+            "Clients without a server connection. The pool of one process can be full while others are not.",
         )
     )
     board.with_panel(
         chart(
             "Longest wait in each pool",
             [Query(f"max by ({ONE}) ({longest_wait()})", _NAME)],
-            "Age of the oldest request that has no server. query_wait_timeout ends it.",
+            "Age of the oldest request without a server connection. query_wait_timeout ends it.",
             unit="s",
             steps=Steps(1, 5),
         )
     )
     board.with_panel(
         chart(
-            "Clients of each process",
+            "Clients by process",
             [
                 Query(
                     f"max by ({PROCESS}) (pgbouncer_used_clients{{{POOLER}}})",
                     "{{host}}#{{process}}",
                 ),
             ],
-            "The kernel spreads clients over processes by chance; each process has its part of the limits.",
+            "The kernel spreads clients over processes at random. Each process has its share of the limits.",
         )
     )
 
@@ -207,24 +207,24 @@ def build() -> Dashboard:
                 Query(_rate("sql_transactions_pooled"), "transactions"),
                 Query(_rate("queries_pooled"), "queries"),
             ],
-            "Through all poolers, a second.",
+            "Sum over all PgBouncer processes, per second.",
             unit="ops",
         )
     )
     board.with_panel(time_of_a_transaction())
     board.with_panel(
         chart(
-            "Transactions of each process",
+            "Transactions by process",
             [Query(_rate("sql_transactions_pooled", PROCESS), "{{host}}#{{process}}")],
-            "A process uses one core at most.",
+            "A process uses at most one core.",
             unit="ops",
         )
     )
     board.with_panel(
         chart(
-            "Transactions of each database",
+            "Transactions by database",
             [Query(_rate("sql_transactions_pooled", "stack, database"), "{{database}}")],
-            "As PgBouncer's clients name them.",
+            "Database names of PgBouncer, which may differ from PostgreSQL's.",
             unit="ops",
         )
     )
@@ -236,8 +236,8 @@ def build() -> Dashboard:
                 Query(_rate("server_parses"), "prepared on servers"),
                 Query(_rate("binds"), "executed"),
             ],
-            "PgBouncer prepares a statement once on each server that it is executed on. "
-            "Many on servers for few by clients: raise max_prepared_statements.",
+            "PgBouncer prepares a statement once on each server connection. "
+            "If servers prepare many more than clients, raise max_prepared_statements.",
             unit="ops",
         )
     )
@@ -248,7 +248,7 @@ def build() -> Dashboard:
                 Query(_rate("received_bytes"), "from clients"),
                 Query(_rate("sent_bytes"), "to clients"),
             ],
-            "Of PgBouncer.",
+            "Traffic between PgBouncer and its clients and servers.",
             unit="Bps",
         )
     )
@@ -263,7 +263,7 @@ def build() -> Dashboard:
                 Column("PgBouncer answers", f"max by ({PROCESS}) (pgbouncer_up{{{POOLER}}})"),
                 Column("Exporter answers", f"max by ({PROCESS}) (up{{{POOLER}}})"),
             ],
-            "1 answers, 0 does not. What an exporter that does not answer knows is missing.",
+            "1 means yes, 0 means no. Figures are missing if the exporter does not answer.",
         )
     )
     board.with_panel(
@@ -278,7 +278,7 @@ def build() -> Dashboard:
                 Column("Servers idle", f"sum by ({ONE}) ({_servers('idle')})"),
                 Column("Size", f"sum by ({ONE}) ({parts.pool_size()})"),
             ],
-            "Each pool of each process, those with most waiting clients first.",
+            "Each pool of each process, most waiting clients first.",
         )
     )
     return board

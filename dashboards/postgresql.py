@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""PostgreSQL: has it connections left, does it get on, and what holds it up?"""
+"""PostgreSQL: are connections free, does work progress, and what blocks it?"""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from dashboards.parts import (
     rows,
 )
 
-# Of the whole server, whatever database is chosen: they come out of the same max_connections.
-# Clients alone, as for the alert: what PostgreSQL does itself has slots of its own.
+# All databases of a server share max_connections, so the selected database does not matter.
+# Only clients count, as in the alert: PostgreSQL's own processes have other slots.
 _SESSIONS = f"sum by (stack, host) (pooled:postgres_connections:count{{{RECORDED}}})"
 _CLIENT = 'backend_type="client backend"'
 _MAX = f"max by (stack, host) (pg_settings_max_connections{{{SERVER}}})"
 
 
 def connections_of_limit() -> str:
-    """Return the share that is in use of the connections that are kept for nobody, by server."""
+    """Return the share of the unreserved connections that is in use, by server."""
     return f"pooled:postgres_connections:ratio{{{RECORDED}}}"
 
 
@@ -68,7 +68,7 @@ def build() -> Dashboard:
     board = parts.dashboard(
         "postgresql",
         "PostgreSQL",
-        "Has PostgreSQL connections left, does it get on, and what holds it up?",
+        "Are connections free, does work progress, and what blocks it?",
         database=parts.SERVER_DATABASES,
         user=parts.SERVER_USERS,
     )
@@ -87,16 +87,16 @@ def _first(board: Dashboard) -> None:
         figure(
             "Servers down",
             f"count(up{{{SERVER}}})\n  - (sum(pg_up{{{SERVER}}}) or vector(0))",
-            "PostgreSQL servers that don't answer, or whose exporter doesn't.",
+            "PostgreSQL servers that do not answer, or whose exporter does not answer.",
             steps=Steps(critical=1),
         )
     )
     board.with_panel(
         figure(
-            "Connections of limit",
+            "Connection limit used",
             f"max({connections_of_limit()})",
-            "Of max_connections without those that are reserved. "
-            "At 100 % PostgreSQL refuses whom it has reserved none for.",
+            "Share of max_connections without the reserved ones. "
+            "At 100 % PostgreSQL accepts only roles with reserved connections.",
             unit="percentunit",
             steps=Steps(0.8, 0.9),
         )
@@ -105,16 +105,16 @@ def _first(board: Dashboard) -> None:
         figure(
             "Longest transaction",
             f"max(pooled:postgres_transaction_age:max_seconds{{{RECORDED_DATABASE}}})",
-            "It holds its locks, keeps VACUUM from cleaning up, and in a pool it keeps a server.",
+            "It holds its locks and a server connection, and keeps VACUUM from removing dead rows.",
             unit="s",
             steps=Steps(300, 1800),
         )
     )
     board.with_panel(
         figure(
-            "Blocked by a lock",
+            "Blocked sessions",
             f"sum({_blocked('stack, host')}) or vector(0)",
-            "Sessions that wait for another one to end its transaction. A few, for moments, are usual.",
+            "Sessions that wait for a lock of another transaction. A few, briefly, are normal.",
             steps=Steps(5, 20),
         )
     )
@@ -122,13 +122,13 @@ def _first(board: Dashboard) -> None:
         figure(
             "Replication lag",
             f"max({_lag()})",
-            "How far the standby that is furthest behind is behind. Without a standby it is 0.",
+            "Lag of the slowest standby, 0 without a standby.",
             unit="s",
             steps=Steps(10, 60),
         )
     )
     board.with_panel(
-        figure("Commits per second", _rate("xact_commit"), "Of the databases that are chosen.", unit="ops")
+        figure("Commits per second", _rate("xact_commit"), "Sum over the selected databases.", unit="ops")
     )
 
 
@@ -144,8 +144,8 @@ def _sessions(board: Dashboard) -> None:
                 ),
                 Query(f"sum({_MAX})", "limit, max_connections"),
             ],
-            "idle in transaction: the client holds a transaction open and does nothing. "
-            "The limit is the server's, whatever is chosen.",
+            "A client that is idle in transaction holds a transaction open and does nothing. "
+            "The limit applies to the whole server.",
             stacked=True,
         )
     )
@@ -158,7 +158,7 @@ def _sessions(board: Dashboard) -> None:
                     "{{datname}}/{{usename}}",
                 )
             ],
-            "Behind a pooler few users have a few connections each, and keep them.",
+            "Behind a pooler, a few users have a few long-lived connections each.",
             stacked=True,
         )
     )
@@ -166,13 +166,13 @@ def _sessions(board: Dashboard) -> None:
         chart(
             "Longest transaction by state",
             [Query(f"{longest_transaction()} > 0", "{{state}} {{host}}")],
-            "Where the oldest one is idle in transaction, the application forgot it.",
+            "If the oldest one is idle in transaction, the application did not end it.",
             unit="s",
         )
     )
     board.with_panel(
         chart(
-            "What sessions wait for",
+            "Wait events",
             [
                 Query(
                     f'sum by (wait_event_type) (pg_stat_activity_count{{{SESSION},wait_event_type!="",'
@@ -180,7 +180,7 @@ def _sessions(board: Dashboard) -> None:
                     "{{wait_event_type}}",
                 )
             ],
-            "Client: for the next query. Lock: for another transaction. LWLock and IO: inside of the server.",
+            "Client waits for the next query, Lock for another transaction. LWLock and IO are internal.",
             stacked=True,
         )
     )
@@ -192,7 +192,7 @@ def _work(board: Dashboard) -> None:
         chart(
             "Transactions",
             [Query(_rate("xact_commit"), "committed"), Query(_rate("xact_rollback"), "rolled back")],
-            "A second.",
+            "Transactions per second.",
             unit="ops",
         )
     )
@@ -205,15 +205,15 @@ def _work(board: Dashboard) -> None:
                 Query(_rate("tup_updated"), "updated"),
                 Query(_rate("tup_deleted"), "deleted"),
             ],
-            "A second.",
+            "Rows per second.",
             unit="ops",
         )
     )
     board.with_panel(
         chart(
-            "Found in the cache",
+            "Cache hit ratio",
             [Query(_hits(), "hits")],
-            "Share of the blocks that were in shared_buffers. The rest came from the system's cache or disk.",
+            "Share of blocks found in shared_buffers. The rest came from the page cache or the disk.",
             unit="percentunit",
             highest=1,
         )
@@ -222,7 +222,7 @@ def _work(board: Dashboard) -> None:
         chart(
             "Temporary files",
             [Query(_rate("temp_bytes"), "written")],
-            "Sorts and hashes that did not fit into work_mem.",
+            "Sorts and hashes that exceeded work_mem.",
             unit="Bps",
         )
     )
@@ -234,7 +234,7 @@ def _locks(board: Dashboard) -> None:
         chart(
             "Locks by mode",
             [Query(f"sum by (mode) (pg_locks_count{{{DATABASE}}} > 0)", "{{mode}}")],
-            "accessexclusivelock keeps everybody else out of a table.",
+            "accessexclusivelock blocks all other access to a table.",
             stacked=True,
         )
     )
@@ -248,7 +248,7 @@ def _locks(board: Dashboard) -> None:
                     "{{host}}",
                 )
             ],
-            "They wait for another session to end its transaction.",
+            "Sessions that wait for a lock of another transaction.",
         )
     )
     board.with_panel(
@@ -258,10 +258,10 @@ def _locks(board: Dashboard) -> None:
                 Query(f"sum(increase(pg_stat_database_deadlocks{{{DATABASE}}}{RANGE}))", "deadlocks"),
                 Query(
                     f"sum(increase(pg_stat_database_conflicts{{{DATABASE}}}{RANGE}))",
-                    "queries cancelled on a standby",
+                    "queries canceled on a standby",
                 ),
             ],
-            "PostgreSQL ends one of the transactions that wait for each other.",
+            "In a deadlock, PostgreSQL ends one of the transactions.",
         )
     )
     board.with_panel(
@@ -274,8 +274,8 @@ def _locks(board: Dashboard) -> None:
                     "{{datname}} {{host}}",
                 )
             ],
-            "In transactions, though the metric's name says seconds. "
-            "Autovacuum freezes from 200 million on; near 2.1 billion PostgreSQL takes no more writes.",
+            "In transactions, although the metric's name says seconds. "
+            "Autovacuum freezes from 200 million on; near 2.1 billion PostgreSQL refuses writes.",
             steps=Steps(500e6, 1500e6),
         )
     )
@@ -290,7 +290,7 @@ def _storage(board: Dashboard) -> None:
                 Query(f"60 * {_checkpointer('num_timed')}", "by time"),
                 Query(f"60 * {_checkpointer('num_requested')}", "requested"),
             ],
-            "A minute, on PostgreSQL 17 or newer. Many requested ones: max_wal_size is too small.",
+            "Per minute, on PostgreSQL 17 or newer. Many requested ones mean that max_wal_size is too small.",
         )
     )
     board.with_panel(
@@ -300,7 +300,7 @@ def _storage(board: Dashboard) -> None:
                 Query(f"{_checkpointer('write_time')} / 1000", "writing"),
                 Query(f"{_checkpointer('sync_time')} / 1000", "syncing"),
             ],
-            "Share of the time. Writing is spread out on purpose; syncing holds others up.",
+            "Share of time. Writes are spread out on purpose; syncs delay other work.",
             unit="percentunit",
         )
     )
@@ -313,17 +313,17 @@ def _storage(board: Dashboard) -> None:
                     parts.rate("pg_stat_bgwriter_buffers_clean_total", SERVER),
                     "by the background writer",
                 ),
-                Query(parts.rate("pg_stat_bgwriter_buffers_alloc_total", SERVER), "newly filled"),
+                Query(parts.rate("pg_stat_bgwriter_buffers_alloc_total", SERVER), "allocated"),
             ],
-            "Blocks of 8 KiB a second.",
+            "Blocks of 8 KiB per second.",
             unit="ops",
         )
     )
     board.with_panel(
         chart(
-            "WAL kept",
+            "WAL size",
             [Query(f"max by (stack, host) (pg_wal_size_bytes{{{SERVER}}})", "{{host}}")],
-            "Size of pg_wal. It grows without end where archiving fails or a slot is not read.",
+            "Size of pg_wal. It keeps growing if archiving fails or a slot has no reader.",
             unit="bytes",
         )
     )
@@ -331,14 +331,14 @@ def _storage(board: Dashboard) -> None:
         chart(
             "Replication lag by host",
             [Query(_lag(), "{{host}}")],
-            "Seconds since a standby replayed something; 0 on a primary.",
+            "Seconds since a standby last replayed a change; 0 on a primary.",
             unit="s",
             steps=Steps(10, 60),
         )
     )
     board.with_panel(
         chart(
-            "WAL that standbys have not got",
+            "WAL not yet replayed",
             [
                 Query(
                     "max by (stack, host, application_name) (\n"
@@ -346,20 +346,20 @@ def _storage(board: Dashboard) -> None:
                     "{{application_name}} of {{host}}",
                 )
             ],
-            "Between what the primary wrote and a standby has replayed. No line: there is no standby.",
+            "Distance between the primary's WAL and a standby's replay. Without a standby it is empty.",
             unit="bytes",
         )
     )
     board.with_panel(
         chart(
-            "Replication slots not in use",
+            "Inactive replication slots",
             [
                 Query(
                     f"1 - pg_replication_slot_slot_is_active{{{SERVER}}}",
                     "{{slot_name}} of {{host}}",
                 )
             ],
-            "1: nobody reads the slot, and PostgreSQL keeps all WAL for it. No line: there is no slot.",
+            "1 means that PostgreSQL keeps WAL for a slot without a reader. Without a slot it is empty.",
         )
     )
     board.with_panel(
@@ -372,7 +372,7 @@ def _storage(board: Dashboard) -> None:
                     "{{datname}} {{host}}",
                 )
             ],
-            "On disk.",
+            "Size on disk.",
             unit="bytes",
         )
     )
@@ -392,7 +392,7 @@ def _servers(board: Dashboard) -> None:
                 Column("PostgreSQL answers", f"max by ({by}) (pg_up{{{SERVER}}})"),
                 Column("Exporter answers", f"max by ({by}) (up{{{SERVER}}})"),
             ],
-            "1 is yes, 0 is no. What an exporter that does not answer knows is missing.",
+            "1 means yes, 0 means no. Figures are missing if the exporter does not answer.",
         )
     )
 
@@ -404,15 +404,15 @@ def _statements(board: Dashboard) -> None:
     calls = _statement("calls", by)
     board.with_panel(
         chart(
-            "Time of the busiest statements",
+            "Busiest statements",
             [
                 Query(
                     f"topk(5, {_statement('seconds', 'datname, user, queryid')})",
                     "{{datname}}/{{user}} {{queryid}}",
                 )
             ],
-            "Seconds of execution a second. "
-            "select query from pg_stat_statements where queryid = …, in the database postgres, has the text.",
+            "Execution time per second. For the text, in the database postgres: "
+            "select query from pg_stat_statements where queryid = ….",
             unit="percentunit",
             width=24,
         )
@@ -424,9 +424,9 @@ def _statements(board: Dashboard) -> None:
             [
                 Column("Share of time", top, "percentunit"),
                 Column("Calls", f"{calls}\n  and {top}", "ops"),
-                Column("On average", f"{top}\n  / ({calls} > 0)", "s"),
+                Column("Average time", f"{top}\n  / ({calls} > 0)", "s"),
                 Column("Rows", f"{_statement('rows', by)}\n  and {top}", "ops"),
             ],
-            "Of pg_stat_statements. Calls and rows are a second's.",
+            "From pg_stat_statements. Calls and rows are per second.",
         )
     )

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Asks a real Prometheus every query of every dashboard, and says which return nothing.
+"""Run every query of every dashboard against a Prometheus and report queries without data.
 
-Those that can't have data are in dashboards/without_data.yml, each with its reason. One that has data after
-all is reported, too.
+dashboards/without_data.yml lists the queries that cannot have data, each with its reason. Exceptions that do
+have data are reported, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> int:
     for query in found.missing:
         print(f"no data: {query}")
     for text in found.stale:
-        print(f"exception that is none: {text}")
+        print(f"unneeded exception: {text}")
     return int(not found.complete)
 
 

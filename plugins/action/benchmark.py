@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A benchmark: its plan, its runs, each kept on the controller as soon as it has ended, and its document."""
+"""Plan a benchmark, make its runs, keep each on the controller, and write the result."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _SPEC: dict[str, Any] = {
     "max_connections": {"type": "int"},
     "schedule": {"type": "list", "elements": "dict"},
     "system": {"type": "dict"},
-    "number": {"type": "int"},
+    "hosts": {"type": "dict"},
+    "settings": {"type": "list", "elements": "dict"},
+    "pooler": {"type": "dict"},
+    "numbers": {"type": "list", "elements": "int"},
     "endpoints": {"type": "dict"},
-    "processors": {"type": "int"},
     "login_user": {"type": "str"},
     "login_password": {"type": "str", "no_log": True},
     "login_db": {"type": "str"},
@@ -35,18 +37,19 @@ _SPEC: dict[str, Any] = {
     "complete": {"type": "bool", "default": True},
     "monitored": {"type": "bool", "default": False},
 }
+_BEGIN = ("directory", "plan", "schedule", "system", "database_host", "hosts", "settings", "pooler")
 _REQUIRED_IF = [
     ("action", "plan", ("plan", "load_hosts", "database_host", "max_connections")),
-    ("action", "begin", ("directory", "plan", "schedule", "system")),
-    ("action", "run", ("directory", "number", "endpoints", "processors", "login_user", "login_db")),
+    ("action", "begin", _BEGIN),
+    ("action", "run", ("directory", "numbers", "endpoints", "login_user", "login_db")),
     ("action", "finish", ("directory", "samples")),
 ]
-# What is kept of a run, of all that the module returns.
-_KEPT = ("run", "details", "measured", "latencies", "command", "stdout")
+# The part of the module's result that an artefact has.
+_KEPT = ("run", "details", "measured", "latencies", "command", "stdout", "error")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Does what the module documents, on the controller but for the runs of pgbench."""
+    """See the documentation of the module. Everything but pgbench runs on the controller."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -78,74 +81,94 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "changed": False,
             "plan": plan,
             "schedule": schedule,
+            "batches": plans.batches(schedule, len(plan["from"])),
             "needs": plans.needs(schedule, len(plan["from"])),
             "seconds": round(sum(item["expected_seconds"] for item in schedule)),
         }
 
     def _begin(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        begun = {name: params[name] for name in ("plan", "schedule", "system")}
-        # The checkout, as far as it is one.
-        api.begin(Path(params["directory"]), begun, Path(self._loader.get_basedir()))
+        system = results.system(
+            params["system"],
+            params["plan"],
+            database=params["database_host"],
+            hosts=params["hosts"],
+            settings=params["settings"],
+            pooler=params["pooler"],
+        )
+        processors = {name: host["processors"] for name, host in params["hosts"].items()}
+        begun = {"plan": params["plan"], "schedule": params["schedule"], "system": system}
+        # In a checkout this is the playbook's directory.
+        root = Path(self._loader.get_basedir())
+        api.begin(Path(params["directory"]), {**begun, "processors": processors}, root)
         return {"changed": True, "progress": plans.progress(params["schedule"])}
 
     def _run(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         directory = Path(params["directory"])
         begun = api.begun(directory)
-        item, hosts = begun["schedule"][params["number"] - 1], begun["plan"]["from"]
-        host = task_vars["inventory_hostname"]
-        clients = plans.share(item["clients"], len(hosts), hosts.index(host))
-        if not clients:
-            return {"changed": False, "skipped": True, "msg": "there are fewer clients than load hosts"}
-        jobs = plans.jobs(item, clients, params["processors"])
-        artefact = {"number": item["number"], "host": host, "clients": clients, "jobs": jobs}
-        late = (
-            api.meet(directory, item["number"], host, hosts[: item["clients"]], item["timeout"])
-            if len(hosts) > 1
-            else []
-        )
+        items = [begun["schedule"][number - 1] for number in params["numbers"]]
+        hosts, host = begun["plan"]["from"], task_vars["inventory_hostname"]
+        artefacts, workloads = [], []
+        for item in items:
+            clients = plans.share(item["clients"], len(hosts), hosts.index(host))
+            if not clients:
+                return {"changed": False, "skipped": True, "msg": "there are fewer clients than load hosts"}
+            jobs = plans.jobs(item, clients, begun["processors"][host])
+            artefacts.append({"number": item["number"], "host": host, "clients": clients, "jobs": jobs})
+            workloads.append(_workload(params["endpoints"], item, clients, jobs))
+        late: list[str] = []
+        if len(hosts) > 1:
+            [item] = items
+            late = api.meet(directory, item["number"], host, hosts[: item["clients"]], item["timeout"])
         if late:
-            artefact["error"] = f"{', '.join(late)} did not come to the start of this run"
+            outcomes = [{"error": f"{', '.join(late)} was not ready for this run"}]
         else:
-            arguments = _arguments(params, item, clients, jobs)
+            login = {name: params[name] for name in ("login_user", "login_password", "login_db")}
+            arguments = {"action": "run", "workloads": workloads, **login}
             outcome = self._execute_module("pooled.postgres.pgbench", arguments, task_vars=task_vars)
-            if "run" in outcome:
-                artefact |= {name: outcome[name] for name in _KEPT}
-            elif outcome.get("unreachable"):
+            if outcome.get("unreachable"):
                 return dict(outcome)
-            else:
-                artefact["error"] = outcome.get("msg") or "the module pgbench returned nothing"
-        api.keep(directory, artefact)
-        run = artefact.get("run", {"tps": None, "error": artefact.get("error")})
+            failed = {"error": outcome.get("msg") or "the module pgbench returned nothing"}
+            outcomes = outcome.get("results") or [failed] * len(items)
+        for artefact, outcome in zip(artefacts, outcomes, strict=True):
+            artefact |= {name: outcome[name] for name in _KEPT if name in outcome}
+            api.keep(directory, artefact)
+        run = artefacts[-1].get("run", {"tps": None, "error": artefacts[-1].get("error")})
         result = {"changed": True, "tps": run["tps"], "error": run["error"]}
         if host == hosts[0]:
-            said = run["error"] or f"{run['tps'] or 0:,.0f} tps"
-            result["progress"] = plans.progress(begun["schedule"], item["number"], begun["started"], said)
+            last = run["error"] or f"{run['tps'] or 0:,.0f} tps"
+            done = params["numbers"][-1]
+            result["progress"] = plans.progress(begun["schedule"], done, begun["started"], last)
         return result
 
     def _finish(self, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         directory = Path(params["directory"])
-        document = api.finish(directory, params["samples"] or [], complete=params["complete"])
-        if document is None:
-            return {"failed": True, "msg": "Failed to make a result: no run has left anything"}
-        result: dict[str, Any] = {"changed": True, "table": results.table(document)}
-        span = api.times(document)
-        if params["monitored"] and span:
+        warnings: list[str] = []
+
+        def boards(document: Mapping[str, Any]) -> str:
+            span = api.times(document)
+            if not params["monitored"] or not span:
+                return ""
             target = document["system"]["target"]
             try:
-                seen = seeing.section(_COLLECTION, directory.parent, target, "benchmark", span)
+                return seeing.section(_COLLECTION, directory.parent, target, "benchmark", span)
             except ReportError as error:
-                result["warnings"] = [f"The report is without what Prometheus saw. {error}"]
-            else:
-                api.draw(directory, document, seen)
-        return result
+                warnings.append(f"The report has no data of Prometheus. {error}")
+                return ""
+
+        complete = params["complete"]
+        document = api.finish(directory, params["samples"] or [], complete=complete, boards=boards)
+        if document is None:
+            return {"failed": True, "msg": "Failed to write a result: no run has ended"}
+        result: dict[str, Any] = {"changed": True, "table": results.table(document)}
+        return result | ({"warnings": warnings} if warnings else {})
 
 
-def _arguments(params: Mapping[str, Any], item: Mapping[str, Any], clients: int, jobs: int) -> dict[str, Any]:
-    """Return the arguments of the module pgbench."""
-    arguments = {
-        "action": "run",
-        **params["endpoints"][item["path"]],
-        **{name: params[name] for name in ("login_user", "login_password", "login_db")},
+def _workload(
+    endpoints: Mapping[str, Any], item: Mapping[str, Any], clients: int, jobs: int
+) -> dict[str, Any]:
+    """Return the options of the module pgbench for a run."""
+    options = {
+        **endpoints[item["path"]],
         "clients": clients,
         "jobs": jobs,
         "transactions": item["transactions"],
@@ -159,4 +182,4 @@ def _arguments(params: Mapping[str, Any], item: Mapping[str, Any], clients: int,
         "timeout": item["timeout"],
         "on_error": "report",
     }
-    return {name: value for name, value in arguments.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Secrets in files and vault files: they, and the run's vault password, are on the controller."""
+"""Secrets in files and vault files, which are on the controller like the run's vault password."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.pooled.postgres.plugins.module_utils._secrets import api, model
 from ansible_collections.pooled.postgres.plugins.module_utils._secrets.errors import SecretsError, VaultError
 
+_NO_LOCALHOST = (
+    "Failed to load secrets: the inventory has no localhost to hold them. Add localhost as in"
+    " inventory/aws/hosts.yml."
+)
 _ADVICE = "give it by --vault-password-file, --vault-id or ANSIBLE_VAULT_PASSWORD_FILE"
 
 
 class RunVault:
-    """The vault secrets of this run, as `ansible-vault` would use them."""
+    """The vault secrets of this run. They work as with `ansible-vault`."""
 
     def __init__(self, vault: VaultLib) -> None:
         self.vault = vault
@@ -29,7 +33,7 @@ class RunVault:
             raise VaultError(f"Failed to open {path}: this run has no vault password; {_ADVICE}")
 
     def decrypt(self, path: Path, content: bytes) -> tuple[bytes, Any]:
-        """Return the plain text, and which vault secret it was. Raises VaultError."""
+        """Return the plain text, and the vault secret that decrypted it. Raises VaultError."""
         if not self.vault.is_encrypted(content):
             raise VaultError(
                 f"Failed to open {path}: it is not encrypted; run `ansible-vault encrypt {path}`"
@@ -55,7 +59,7 @@ class RunVault:
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Does what the module documents; Secrets Manager is left to the module, which has boto3."""
+    """Do what the module documents. The module itself handles Secrets Manager: it has boto3."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -66,13 +70,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         super().run(tmp, task_vars)
         spec = {name: {"type": "raw"} for name in model.AWS_OPTIONS} | copy.deepcopy(model.ARGUMENT_SPEC)
         params = self.validate_argument_spec(spec, required_if=model.REQUIRED_IF)[1]
+        variable = params.pop("variable")
+        params["return_values"] = params["return_values"] or bool(variable)
+        if variable and "localhost" not in (task_vars or {})["groups"]["all"]:
+            return {"failed": True, "msg": _NO_LOCALHOST}
         if params["backend"] == "aws":
             result = self._secrets_manager(params, task_vars)
         else:
             result = self._on_controller(params)
         if params["return_values"] and not result.get("failed"):
             result["_ansible_no_log"] = True
+            self._name_new(result)
+        if variable and not result.get("failed"):
+            values = {**(task_vars or {})["hostvars"]["localhost"].get(variable, {}), **result.pop("secrets")}
+            # As add_host does: a variable in memory. Facts may go to a fact cache.
+            result["add_host"] = {"host_name": "localhost", "host_vars": {variable: values}, "groups": []}
         return result
+
+    def _name_new(self, result: dict[str, Any]) -> None:
+        """Print the names of new secrets: no_log hides the diff together with the values."""
+        for what in ("created", "restored"):
+            if result[what]:
+                verb = "would be " if self._task.check_mode else ""
+                self._display.display(
+                    f"Secrets {verb}{what}: {', '.join(result[what])}", color=C.COLOR_CHANGED
+                )
 
     def _on_controller(self, params: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -95,7 +117,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "msg": "Failed to read secrets: their values would cross the network and show in -vvv; run"
                 " the task on this machine, with `delegate_to: localhost`",
             }
+        arguments = {name: value for name, value in self._task.args.items() if name != "variable"}
+        arguments["return_values"] = params["return_values"]
         result: dict[str, Any] = self._execute_module(
-            module_name="pooled.postgres.secrets", module_args=self._task.args, task_vars=task_vars
+            module_name="pooled.postgres.secrets", module_args=arguments, task_vars=task_vars
         )
         return result

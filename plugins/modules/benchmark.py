@@ -5,98 +5,105 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: benchmark
-short_description: Carries out a plan of pgbench runs and keeps what they measure
+short_description: Run a plan of pgbench runs and keep the results
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Reads a plan and says which runs it makes (O(action=plan)), makes room for what they leave
-    (O(action=begin)), makes one
-    of them on the task's host (O(action=run)), and writes the results (O(action=finish)).
-  - All of it happens on the controller but for pgbench itself. What a run has measured is kept there as soon
-    as it has ended, so that a benchmark that is broken off loses nothing of it.
-  - C(playbooks/benchmark.yml) is how these go together.
+  - Reads a plan (O(action=plan)), starts a benchmark (O(action=begin)), makes some of its runs on the task's
+    host (O(action=run)), and writes the results (O(action=finish)).
+  - Everything but pgbench runs on the controller. It keeps each run there, so that an interrupted benchmark
+    has a result, too.
+  - C(playbooks/benchmark.yml) shows how the actions go together.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: O(action=plan) does what it does otherwise. The others are skipped.
+    details: O(action=plan) works as usual. The other actions are skipped.
   diff_mode:
     support: none
-    details: Results are no text to compare.
+    details: There is no text to compare.
 options:
   action:
     description:
-      - V(plan) reads and checks a plan, and returns the runs that it makes. Nothing is touched.
-      - V(begin) forgets what an earlier benchmark that was broken off has left.
-      - V(run) makes a run. One that fails is a result, too, and the task succeeds.
-      - V(finish) makes C(latest.json) and C(latest.txt) of what the runs have left, and C(raw/) of what
-        pgbench printed.
+      - V(plan) reads and checks a plan, and returns its runs. It changes nothing.
+      - V(begin) starts a benchmark, and forgets the runs of an interrupted one.
+      - V(run) makes runs. A failed run is a result, too, and the task succeeds.
+      - V(finish) writes C(latest.json), C(latest.txt), C(latest.md), C(latest.html), and C(raw/) with the
+        output of pgbench.
     type: str
     choices: [plan, begin, run, finish]
     required: true
   directory:
-    description: Directory on the controller where results are kept. All but O(action=plan) need it.
+    description: Directory on the controller for the results. Required except for O(action=plan).
     type: path
   plan:
     description:
-      - For O(action=plan) the name of a plan (V(quick), V(standard), V(tutorial)), or the file of one.
-      - For O(action=begin) what O(action=plan) returned.
+      - For O(action=plan) the name of a plan (V(quick), V(standard), V(tutorial)) or its file.
+      - For O(action=begin) the RV(plan) of O(action=plan).
     type: raw
   paths:
-    description: Paths to compare, in place of the plan's own.
+    description: Paths to compare instead of the plan's.
     type: list
     elements: str
   load_hosts:
-    description: Hosts that load may come from. Without others in the plan, it comes from all of them at once.
+    description: Hosts that generate the load, all at once, unless the plan names others.
     type: list
     elements: str
   database_host:
     description: The host of PostgreSQL and PgBouncer.
     type: str
   tls:
-    description: PgBouncer's C(client_tls_sslmode), which says whether it takes clients over TLS.
+    description: PgBouncer's C(client_tls_sslmode).
     type: str
     default: disable
   max_connections:
-    description: PostgreSQL's C(max_connections). A plan's C(beyond) is 50 clients more.
+    description: PostgreSQL's C(max_connections). C(beyond) in a plan is 50 clients more.
     type: int
   schedule:
-    description: What O(action=plan) returned.
+    description: The RV(schedule) of O(action=plan).
     type: list
     elements: dict
   system:
-    description: What was measured - hardware, versions, settings.
+    description: For O(action=begin) the C(time), C(target) and C(auth_type).
     type: dict
-  number:
-    description: The run to make, by its number in O(schedule).
-    type: int
+  hosts:
+    description: For O(action=begin), by host the result of C(action=check) of M(pooled.postgres.pgbench).
+    type: dict
+  settings:
+    description: For O(action=begin) the settings of PostgreSQL, each with C(name) and C(value).
+    type: list
+    elements: dict
+  pooler:
+    description: For O(action=begin) the result of M(pooled.postgres.benchmark_samples).
+    type: dict
+  numbers:
+    description: Runs to make, one of the RV(batches).
+    type: list
+    elements: int
   endpoints:
-    description: By path, the options of M(pooled.postgres.pgbench) that say where to log in.
+    description: By path, the login options of M(pooled.postgres.pgbench).
     type: dict
-  processors:
-    description: Number of the host's processors, which decides how many threads pgbench gets.
-    type: int
   login_user:
-    description: The role to log in as.
+    description: Role to log in as.
     type: str
   login_password:
-    description: Its password.
+    description: Password of O(login_user).
     type: str
   login_db:
-    description: The database with pgbench's tables.
+    description: Database with pgbench's tables.
     type: str
   samples:
-    description: What M(pooled.postgres.benchmark_samples) saw meanwhile.
+    description: The rows of M(pooled.postgres.benchmark_samples).
     type: raw
   complete:
-    description: Whether the plan was carried out to its end.
+    description: Whether the whole plan ran.
     type: bool
     default: true
   monitored:
     description:
-      - Whether there is a Prometheus, which O(action=finish) then asks for what it saw during the runs.
-      - How to get there is said by C(outputs.json) and C(ssh_config) in the directory above O(directory).
-      - One that does not answer is a warning.
+      - Whether O(action=finish) asks Prometheus for its data of the runs.
+      - C(outputs.json) and C(ssh_config) in the directory above O(directory) say how to reach it.
+      - An error of Prometheus is a warning.
     type: bool
     default: false
 seealso:
@@ -105,7 +112,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan is sound
+- name: Plan the benchmark
   pooled.postgres.benchmark:
     action: plan
     plan: quick
@@ -114,56 +121,60 @@ EXAMPLES = r"""
     max_connections: 100
   register: planned
 
-- name: Load is run
+- name: Run pgbench
   pooled.postgres.benchmark:
     action: run
     directory: results
-    number: "{{ item.number }}"
+    numbers: "{{ item }}"
     endpoints:
       direct: {login_host: 10.0.2.10, login_port: 5432}
       pooled: {login_host: 10.0.2.10, login_port: 6432}
-    processors: 2
     login_user: benchmark
     login_password: "{{ benchmark_password }}"
     login_db: benchmark
-  loop: "{{ planned.schedule }}"
+  loop: "{{ planned.batches }}"
 """
 
 RETURN = r"""
 plan:
-  description: The plan, complete.
+  description: The complete plan.
   returned: when O(action=plan)
   type: dict
   sample: {name: quick, seconds: 2, repeats: 3, scale: 50, warmup_seconds: 1, paths: [direct, pooled]}
 schedule:
-  description: The runs in the order in which they are to be made. Warm-ups have the repeat 0.
+  description: The runs in their order. Warm-ups have the repeat 0.
   returned: when O(action=plan)
   type: list
   elements: dict
   sample: [{number: 1, path: direct, script: select-only, clients: 50, repeat: 1, seconds: 2}]
+batches:
+  description: The numbers of the runs, in lists for one task each.
+  returned: when O(action=plan)
+  type: list
+  elements: list
+  sample: [[1, 2, 3, 4], [5, 6, 7, 8]]
 needs:
-  description:
-    - What each load host must have - C(clients) and C(jobs) of its largest run, and C(log_bytes) of room.
+  description: What each load host needs - C(clients) and C(jobs) of its largest run, and C(log_bytes).
   returned: when O(action=plan)
   type: dict
   sample: {clients: 150, jobs: 64, log_bytes: 7000000}
 seconds:
-  description: How long the runs will take.
+  description: Expected time of the runs.
   returned: when O(action=plan)
   type: int
   sample: 51
 progress:
-  description: In a line, which run begins, what the last has measured, and how long the rest will take.
+  description: The next run, the outcome of the last and the remaining time, in a line.
   returned: when O(action=begin), and O(action=run) on the first load host
   type: str
   sample: "8/22 tpcb-like, 50 clients, pooled, 1 of 3; last: 31,204 tps; 38 s left"
 tps:
-  description: Transactions per second, of those that succeeded.
+  description: Successful transactions per second of the last run.
   returned: when O(action=run)
   type: float
   sample: 31204.3
 error:
-  description: Why the run failed.
+  description: Why the last run failed.
   returned: when O(action=run)
   type: str
   sample: null
@@ -172,5 +183,5 @@ table:
   returned: when O(action=finish)
   type: list
   elements: str
-  sample: ["PgBouncer serves 150 clients, which PostgreSQL refuses directly."]
+  sample: ["PgBouncer was faster in 1 of 3 comparisons (up to 18 x: select-only, 20 clients, reconnecting)."]
 """

@@ -5,58 +5,58 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: benchmark_samples
-short_description: Samples what PgBouncer and PostgreSQL do during a benchmark
+short_description: Sample PgBouncer and PostgreSQL during a benchmark
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Looks at the consoles of all PgBouncer processes of the host and at the processor time of PgBouncer and
-    PostgreSQL, once a second, in a process of its own that outlives the task.
-  - It keeps what it saw in memory, hands it over when it is stopped, and ends by itself after O(seconds).
-  - Run it as the account that PgBouncer runs under, which needs no password for the console.
+  - Samples the consoles of all PgBouncer processes and the processor time of PgBouncer and PostgreSQL, in a
+    background process.
+  - It keeps the samples in memory, returns them when it is stopped, and ends by itself after O(seconds).
+  - Run it as PgBouncer's account, which needs no password for the console.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Nothing is started or stopped.
+    details: It starts and stops nothing.
   diff_mode:
     support: none
     details: There is no text to compare.
 options:
   state:
     description:
-      - V(started) begins, in place of what still goes on.
-      - V(stopped) ends it and returns what was seen.
+      - V(started) starts sampling, and replaces one that still runs.
+      - V(stopped) stops it and returns the samples.
     type: str
     choices: [started, stopped]
     required: true
   seconds:
-    description: After how many seconds it ends by itself.
+    description: Seconds after which it ends by itself.
     type: int
     default: 3600
   interval:
-    description: Seconds from one look to the next.
+    description: Seconds between two samples.
     type: float
     default: 1
   directory:
-    description: Where each PgBouncer process has a directory with its Unix socket.
+    description: Directory with a directory for each PgBouncer process, which contains its Unix socket.
     type: path
     default: /run/pgbouncer
   login_port:
-    description: Port that the sockets are named after.
+    description: Port in the names of the sockets.
     type: int
     default: 6432
 requirements: [psycopg2 on the host]
 """
 
 EXAMPLES = r"""
-- name: What goes on inside is sampled
+- name: Start sampling
   pooled.postgres.benchmark_samples:
     state: started
     seconds: 120
   become: true
   become_user: pgbouncer
 
-- name: Samples are at hand
+- name: Stop sampling
   pooled.postgres.benchmark_samples:
     state: stopped
   become: true
@@ -67,16 +67,15 @@ EXAMPLES = r"""
 RETURN = r"""
 rows:
   description:
-    - What was seen, a list for each look - seconds since 1970; clients active, clients waiting, servers
-      active, servers idle;
-      microseconds that clients ever waited, transactions ever; seconds of processor that PgBouncer and
-      PostgreSQL ever took; kilobytes of PgBouncer's memory. What could not be seen is null.
+    - A list for each sample - seconds since 1970; active clients, waiting clients, active servers, idle
+      servers; total microseconds that clients waited, total transactions; total processor seconds of
+      PgBouncer and of PostgreSQL; kilobytes of PgBouncer's memory. An unknown value is null.
   returned: when O(state=stopped)
   type: list
   elements: list
   sample: [[1795410000.1, 50, 12, 20, 0, 1830211, 88132, 1.92, 11.4, 9832]]
 version:
-  description: PgBouncer's version, null if it can't be asked.
+  description: PgBouncer's version, null if it does not answer.
   returned: when O(state=started)
   type: str
   sample: 1.24.1

@@ -8,29 +8,29 @@ module: pgbench
 short_description: Measure PostgreSQL or PgBouncer with pgbench
 version_added: 0.1.0
 description:
-  - Creates pgbench's tables (O(action=initialise)), or runs pgbench and returns all its figures and the
-    percentiles of the latency (O(action=run)).
-  - Before many runs, O(action=check) says whether the host can make them.
-  - The password reaches pgbench by a temporary file that only its user can read. It is neither in an argument
-    nor in the environment of a process.
-  - Environment variables of libpq and the files C(.pgpass), C(.pg_service.conf) and C(.postgresql) of the
-    home directory are not used.
-  - pgbench does not outlive the module. It is stopped at O(timeout), at a signal, and when Ansible goes away.
+  - Create pgbench's tables (O(action=initialise)), or run pgbench and return its figures and the percentiles
+    of the latency (O(action=run)).
+  - O(action=check) checks whether the host can make the runs.
+  - The module passes the password in a temporary file that only its user can read, never in an argument or
+    in the environment of a process.
+  - It ignores environment variables of libpq, and C(.pgpass), C(.pg_service.conf) and C(.postgresql) in the
+    home directory.
+  - It stops pgbench at O(timeout), at a signal, and when Ansible disconnects.
 options:
   action:
     description:
-      - V(initialise) creates and fills the four tables if one of them or of their primary keys is missing, or
-        if they were filled for another O(scale). Their content is lost then.
+      - V(initialise) creates and fills the four tables if a table or a primary key is missing, or if they
+        have another O(scale). It drops existing tables first.
       - V(run) runs a benchmark.
-      - V(check) fails where the host has no pgbench, no file descriptors for so many O(clients), or no room
-        for O(log_bytes). It logs in nowhere.
+      - V(check) fails if the host lacks pgbench, file descriptors for the O(clients), or space for
+        O(log_bytes). It does not log in.
     type: str
     choices: [check, initialise, run]
     required: true
   login_host:
     description:
       - Host name or address of PostgreSQL or PgBouncer, or the directory of its Unix socket.
-      - If it is empty, the default directory of Unix sockets is used.
+      - Empty is the default directory of Unix sockets.
     type: str
     default: ""
   login_port:
@@ -38,14 +38,14 @@ options:
     type: int
     default: 5432
   login_user:
-    description: The role to log in as.
+    description: Role to log in as.
     type: str
     default: postgres
   login_password:
-    description: The password of O(login_user). It must not be empty or have a line break in it.
+    description: Password of O(login_user), not empty and without a line break.
     type: str
   login_db:
-    description: The database with pgbench's tables. All but O(action=check) need it.
+    description: Database with pgbench's tables. Required except for O(action=check).
     type: str
   ssl_mode:
     description: Whether connections over TCP use TLS, as C(sslmode) of libpq.
@@ -59,40 +59,39 @@ options:
     type: path
   scale:
     description:
-      - How much data to create, as multiple of 100,000 accounts, which take about 16 MB.
-      - Used by O(action=initialise) only.
+      - Size of the tables for O(action=initialise), as multiple of 100,000 accounts (about 16 MB).
     type: int
     default: 1
   clients:
-    description: The number of clients, each of which has one connection.
+    description: Number of clients, each with one connection.
     type: int
     default: 1
   jobs:
-    description: The number of threads that pgbench uses for the clients.
+    description: Number of pgbench's threads.
     type: int
     default: 1
   transactions:
     description:
-      - The number of transactions that each client runs.
-      - O(action=run) needs either this or O(duration).
+      - Number of transactions of each client.
+      - O(action=run) needs this or O(duration).
     type: int
   duration:
-    description: For how many seconds to run.
+    description: Seconds to run.
     type: int
   script:
     description:
-      - Which of pgbench's own scripts to run.
-      - Without it and O(script_content) it is V(tpcb-like).
+      - One of pgbench's own scripts.
+      - Without it and without O(script_content), V(tpcb-like).
     type: str
     choices: [tpcb-like, simple-update, select-only]
   script_content:
     description:
-      - A script to run instead, see
+      - Custom script, see
         U(https://www.postgresql.org/docs/current/pgbench.html#PGBENCH-CUSTOM-SCRIPTS).
-      - The variable C(:scale) is 1 in it, whatever size the tables have.
+      - Its variable C(:scale) is always 1.
     type: str
   script_name:
-    description: How O(script_content) is called in the result. Without it that is V(custom).
+    description: Name of O(script_content) in the result, V(custom) by default.
     type: str
   variables:
     description: Variables of the script, by name.
@@ -100,20 +99,19 @@ options:
     default: {}
   reconnect:
     description:
-      - Open a connection for each transaction, rather than one for each client.
-      - The latencies in RV(run.latency_ms) do not include the time to connect, which is in
-        RV(details.average_connection_ms).
+      - Open a new connection for each transaction.
+      - RV(run.latency_ms) excludes the time to connect, which is RV(details.average_connection_ms).
     type: bool
     default: false
   protocol:
-    description: How queries are sent.
+    description: Query protocol.
     type: str
     choices: [simple, extended, prepared]
     default: simple
   max_tries:
     description:
-      - How often to try a transaction that fails by a serialization error or a deadlock.
-      - By default once. V(0) is without end and needs O(duration).
+      - How often to try a transaction that fails with a serialization error or a deadlock, once by default.
+      - V(0) has no limit and needs O(duration).
     type: int
   vacuum:
     description: Vacuum the small tables and empty C(pgbench_history) before the run.
@@ -121,60 +119,64 @@ options:
     default: false
   timeout:
     description:
-      - After how many seconds to stop pgbench, with an error.
-      - It must be above O(duration).
+      - Seconds after which pgbench is stopped with an error. It must be above O(duration).
     type: int
     default: 3600
   log_sampling_rate:
     description:
-      - Which part of the transactions pgbench logs, such as V(0.01) for one in a hundred. By default it logs
-        all.
-      - While pgbench runs, the log takes about 35 bytes for each transaction in Ansible's remote temporary
-        directory.
-      - The percentiles of RV(run.latency_ms) come from the log, as do its minimum, maximum and average.
+      - Share of the transactions that pgbench logs, such as V(0.01); all by default.
+      - RV(run.latency_ms) comes from the log, which takes about 35 bytes for each transaction in Ansible's
+        remote temporary directory.
     type: float
   log_bytes:
-    description: How much room there must be for the log, for O(action=check).
+    description: Space that the log needs, for O(action=check).
     type: int
     default: 0
   on_error:
     description:
-      - Whether a run that fails makes the module V(fail), or is only returned as a result, V(report), with
-        the reason in RV(run.error).
-      - Options that make no sense, a missing executable and too low a limit of open files fail always.
+      - Whether a failed run fails the module (V(fail)), or is a result with its cause in RV(run.error)
+        (V(report)).
+      - Invalid options, a missing executable and a low limit of open files always fail the module.
     type: str
     choices: [fail, report]
     default: fail
+  workloads:
+    description:
+      - Several runs in one task, each as a dictionary of this module's options that differ from those of the
+        task. They start one after the other.
+      - The result is RV(results). A run that cannot start has an C(error) there, and the others go on.
+    type: list
+    elements: dict
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: partial
-    details: With O(action=run) the module is skipped.
+    details: O(action=run) is skipped.
   diff_mode:
     description: Will return details on what has changed or possibly needs changing, when in diff mode.
     support: partial
-    details: With O(action=run) there is no diff.
+    details: O(action=run) has no diff.
   platform:
     description: Target OS or families that can be operated against.
     platforms: Linux
     support: full
 requirements:
   - Python 3.9 or newer
-  - pgbench of PostgreSQL 15 or newer, which Debian has in the package of the server
+  - pgbench of PostgreSQL 15 or newer (in Debian part of the server's package)
   - psycopg2 for O(action=initialise)
 notes:
-  - With O(reconnect) a thread of pgbench waits for each of its connections, so that few O(jobs) for many
-    O(clients) measure pgbench. A login by SCRAM-SHA-256 takes pgbench itself some milliseconds of CPU.
+  - With O(reconnect) each thread of pgbench opens its connections one after the other, so few O(jobs) for
+    many O(clients) measure pgbench itself. A SCRAM-SHA-256 login costs pgbench some milliseconds of CPU.
 seealso:
   - name: pgbench
-    description: What the figures mean.
+    description: Meaning of the figures.
     link: https://www.postgresql.org/docs/current/pgbench.html
 author:
   - Pooled Postgres maintainers (@pooled-postgres)
 """
 
 EXAMPLES = r"""
-- name: Tables of the benchmark are filled
+- name: Fill the tables of the benchmark
   pooled.postgres.pgbench:
     action: initialise
     login_host: 10.0.2.10
@@ -183,7 +185,7 @@ EXAMPLES = r"""
     login_db: mydb
     scale: 50
 
-- name: Fifty clients are measured through PgBouncer
+- name: Measure 50 clients through PgBouncer
   pooled.postgres.pgbench:
     action: run
     login_host: 10.0.2.10
@@ -196,7 +198,7 @@ EXAMPLES = r"""
     transactions: 1000
   register: pooled
 
-- name: A connection for each transaction is measured, and may be refused
+- name: Measure a connection for each transaction, and accept refusals
   pooled.postgres.pgbench:
     action: run
     login_host: 10.0.2.10
@@ -221,7 +223,7 @@ EXAMPLES = r"""
 RETURN = r"""
 run:
   description:
-    - The run, as a row of results. What pgbench did not print is null.
+    - The run as a row of results. A figure that pgbench did not print is null.
   returned: when O(action=run) and not in check mode
   type: dict
   contains:
@@ -231,280 +233,142 @@ run:
       type: str
       sample: tpcb-like
     mode:
-      description: V(reconnect) if there was a connection for each transaction, else V(persistent).
+      description: V(reconnect) with O(reconnect), else V(persistent).
       returned: always
       type: str
       sample: persistent
     clients:
-      description: Number of clients, as asked for.
+      description: O(clients).
       returned: always
       type: int
       sample: 50
     jobs:
-      description: Number of threads, as asked for.
+      description: O(jobs).
       returned: always
       type: int
       sample: 4
     transactions:
-      description: Number of transactions that succeeded.
+      description: Number of successful transactions.
       returned: always
       type: int
       sample: 50000
     tps:
-      description: Transactions per second, of those that succeeded.
+      description: Successful transactions per second.
       returned: always
       type: float
       sample: 2462.108305
     failed:
-      description: Number of transactions that failed.
+      description: Number of failed transactions.
       returned: always
       type: int
       sample: 0
     latency_ms:
       description:
-        - Latencies in milliseconds, from the log of transactions, without failed ones and without
-          connecting. Percentiles are by nearest rank.
+        - Latencies of successful transactions in milliseconds, without connecting. Percentiles are by nearest
+          rank.
       returned: always
       type: dict
       sample: {avg: 20.227, min: 1.204, p50: 18.771, p95: 38.406, p99: 52.118, max: 143.9}
     error:
-      description: Why the run failed, in one line, and what to do if that is known.
+      description: Why the run failed, in one line, with advice if possible.
       returned: always
       type: str
       sample: null
 details:
   description:
-    - Everything else that pgbench prints. What it did not print is null.
+    - All other figures of pgbench, null if it did not print them.
+    - C(latency_average_ms) is pgbench's own. Without C(latency_stddev_ms) it is computed from the run's time,
+      and includes connecting with O(reconnect).
+    - C(average_connection_ms) is the time to connect with O(reconnect), C(initial_connection_ms) without.
+    - C(scripts) has the figures of each script, C(latencies_logged) the number of transactions in
+      RV(run.latency_ms).
   returned: when O(action=run) and not in check mode
   type: dict
-  contains:
-    pgbench_version:
-      description: Version of pgbench.
-      returned: always
-      type: str
-      sample: "17.11"
-    server_version:
-      description: Version of the server.
-      returned: always
-      type: str
-      sample: "17.11"
-    transaction_type:
-      description: The script, in pgbench's words.
-      returned: always
-      type: str
-      sample: "<builtin: TPC-B (sort of)>"
-    scale:
-      description: The scale of the tables; 1 with O(script_content).
-      returned: always
-      type: int
-      sample: 50
-    partition_method:
-      description: How the table of accounts is partitioned.
-      returned: always
-      type: str
-      sample: null
-    partitions:
-      description: How many partitions it has.
-      returned: always
-      type: int
-      sample: null
-    query_mode:
-      description: The O(protocol).
-      returned: always
-      type: str
-      sample: simple
-    threads:
-      description: Number of threads that there were.
-      returned: always
-      type: int
-      sample: 4
-    max_tries:
-      description: How often a transaction was tried at most; null is without end.
-      returned: always
-      type: int
-      sample: 1
-    duration_s:
-      description: The O(duration) in seconds.
-      returned: always
-      type: int
-      sample: null
-    transactions_per_client:
-      description: The O(transactions).
-      returned: always
-      type: int
-      sample: 1000
-    failed_percent:
-      description: Share of transactions that failed.
-      returned: always
-      type: float
-      sample: 0.0
-    serialization_failures:
-      description: Number of transactions that failed by a serialization error.
-      returned: always
-      type: int
-      sample: 0
-    serialization_failures_percent:
-      description: Share of them.
-      returned: always
-      type: float
-      sample: 0.0
-    deadlock_failures:
-      description: Number of transactions that failed by a deadlock.
-      returned: always
-      type: int
-      sample: 0
-    deadlock_failures_percent:
-      description: Share of them.
-      returned: always
-      type: float
-      sample: 0.0
-    retried:
-      description: Number of transactions that were tried again, with O(max_tries).
-      returned: always
-      type: int
-      sample: null
-    retried_percent:
-      description: Share of them.
-      returned: always
-      type: float
-      sample: null
-    retries:
-      description: How often any transaction was tried again.
-      returned: always
-      type: int
-      sample: null
-    skipped:
-      description: Number of transactions that a rate limit left out.
-      returned: always
-      type: int
-      sample: null
-    skipped_percent:
-      description: Share of them.
-      returned: always
-      type: float
-      sample: null
-    latency_limit_ms:
-      description: The limit of the latency in milliseconds.
-      returned: always
-      type: float
-      sample: null
-    late:
-      description: Number of transactions beyond that limit.
-      returned: always
-      type: int
-      sample: null
-    late_percent:
-      description: Share of them.
-      returned: always
-      type: float
-      sample: null
-    latency_average_ms:
-      description:
-        - pgbench's own average of the latency in milliseconds. Unless there is a standard deviation too,
-          it is computed from the time that the run took, and with O(reconnect) it includes connecting.
-      returned: always
-      type: float
-      sample: 20.308
-    latency_includes_failures:
-      description: Whether failed transactions are in that average.
-      returned: always
-      type: bool
-      sample: false
-    latency_stddev_ms:
-      description: Standard deviation of the latency in milliseconds, if pgbench measured it.
-      returned: always
-      type: float
-      sample: null
-    schedule_lag_average_ms:
-      description: How late transactions began under a rate limit, on average, in milliseconds.
-      returned: always
-      type: float
-      sample: null
-    schedule_lag_max_ms:
-      description: How late they began at most.
-      returned: always
-      type: float
-      sample: null
-    initial_connection_ms:
-      description: How long it took to connect all clients, in milliseconds, without O(reconnect).
-      returned: always
-      type: float
-      sample: 61.044
-    average_connection_ms:
-      description: How long a connection took on average, in milliseconds, with O(reconnect).
-      returned: always
-      type: float
-      sample: null
-    tps_counts:
-      description: What RV(run.tps) includes, in pgbench's words.
-      returned: always
-      type: str
-      sample: without initial connection time
-    scripts:
-      description: The figures of each script, if there are several.
-      returned: always
-      type: list
-      elements: dict
-      sample: []
-    latencies_logged:
-      description: Number of transactions that RV(run.latency_ms) is taken from.
-      returned: always
-      type: int
-      sample: 50000
+  sample:
+    pgbench_version: "17.11"
+    server_version: "17.11"
+    transaction_type: "<builtin: TPC-B (sort of)>"
+    scale: 50
+    query_mode: simple
+    threads: 4
+    max_tries: 1
+    transactions_per_client: 1000
+    failed_percent: 0.0
+    latency_average_ms: 20.308
+    initial_connection_ms: 61.044
+    average_connection_ms: null
+    tps_counts: without initial connection time
+    scripts: []
+    latencies_logged: 50000
 command:
-  description: The command that was run, null if none. It holds no secret.
+  description: The command without its password, null if none ran.
   returned: when not in check mode, or O(action=initialise)
   type: str
   sample: /usr/lib/postgresql/17/bin/pgbench -i -q -s 50 -h 10.0.2.10 -p 5432 -U myuser mydb
 stdout:
-  description: What pgbench printed.
+  description: Output of pgbench.
   returned: when O(action=run) and not in check mode
   type: str
   sample: "pgbench (17.11 (Debian 17.11-0+deb13u1))\ntransaction type: <builtin: TPC-B (sort of)>\n"
 measured:
   description:
-    - C(start) and C(end) of pgbench by the host's clock, in seconds since 1970, the C(cpu_seconds) that it
-      took, null if it was killed, and the number of C(processors) of the host.
+    - C(start) and C(end) by the host's clock in seconds since 1970, C(cpu_seconds) of pgbench (null if it was
+      killed), and C(processors) of the host.
   returned: when O(action=run) and not in check mode
   type: dict
   sample: {start: 1795410000.1, end: 1795410005.3, cpu_seconds: 2.7, processors: 2}
 latencies:
-  description: How many transactions took how many microseconds, to three digits.
+  description: Number of transactions by their latency in microseconds, to three digits.
   returned: when O(action=run) and not in check mode
   type: dict
   sample: {"1230": 17, "1240": 20}
+results:
+  description: For each of O(workloads) the keys above, or C(error).
+  returned: with O(workloads), and not in check mode
+  type: list
+  elements: dict
+  sample: []
 processors:
   description: Number of the host's processors.
   returned: success and O(action=check)
   type: int
   sample: 2
 busy:
-  description: Which share of them was in use, during one second.
+  description: Share of the processors that was busy during one second.
   returned: success and O(action=check)
   type: float
   sample: 0.03
 boot_id:
-  description: Which start of which kernel the host runs on, which containers of one machine share.
+  description: Identifies the boot of the kernel; containers of one machine share it.
   returned: success and O(action=check)
   type: str
   sample: 0d4bb1a8-12b4-4bf0-9f6e-1c1bd6b3f5aa
+system:
+  description: Distribution, kernel, processor and memory of the host.
+  returned: success and O(action=check)
+  type: dict
+  sample: {distribution: Debian 13, kernel: 6.12.48, processor: AMD EPYC 7B13, memory_mb: 7961}
 scale:
-  description: The scale that the tables are filled for.
+  description: Scale of the tables.
   returned: success and O(action=initialise)
   type: int
   sample: 50
 previous_scale:
-  description: The scale that they were filled for before, null if there was no table of branches.
+  description: Scale of the tables before, null without a table of branches.
   returned: success and O(action=initialise)
   type: int
   sample: 1
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import api, model
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import PgbenchError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InterruptedRunError,
+    PgbenchError,
+)
 
 WORKLOAD_OPTIONS = (
     "clients",
@@ -523,8 +387,8 @@ WORKLOAD_OPTIONS = (
 )
 
 
-def login(params: dict[str, Any]) -> model.Target:
-    """Return where the task wants to log in. Raises PgbenchError if nobody could."""
+def login(params: Mapping[str, Any]) -> model.Target:
+    """Return the task's login. Raises PgbenchError if it is invalid."""
     target = model.Target(
         host=params["login_host"],
         port=params["login_port"],
@@ -538,7 +402,7 @@ def login(params: dict[str, Any]) -> model.Target:
 
 
 def check(module: AnsibleModule) -> dict[str, Any]:
-    """Return what the host has for a benchmark. Raises PgbenchError where that is too little."""
+    """Return the host's resources. Raises PgbenchError if they are too small."""
     params = module.params
     found = api.check(
         params["clients"],
@@ -551,7 +415,7 @@ def check(module: AnsibleModule) -> dict[str, Any]:
 
 
 def initialise(module: AnsibleModule) -> dict[str, Any]:
-    """Bring pgbench's tables into the wanted state, or in check mode foresee it, and return the result."""
+    """Create pgbench's tables, or predict it in check mode, and return the result."""
     params = module.params
     target = login(params)
     model.check_scale(params["scale"], params["timeout"])
@@ -575,13 +439,28 @@ def initialise(module: AnsibleModule) -> dict[str, Any]:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Run the benchmark, unless in check mode, and return the result."""
+    """Run pgbench, unless in check mode, and return the result."""
     params = module.params
+    if params["workloads"] is None:
+        return measure(module, params)
+    results = []
+    for workload in params["workloads"]:
+        try:
+            results.append(measure(module, {**params, **workload}))
+        except InterruptedRunError:
+            raise
+        except PgbenchError as error:
+            results.append({"changed": False, "error": str(error)})
+    return {"changed": any(one["changed"] for one in results), "results": results}
+
+
+def measure(module: AnsibleModule, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one run and return its result."""
     target = login(params)
     workload = model.Workload(**{name: params[name] for name in WORKLOAD_OPTIONS})
     model.check_workload(workload, params["timeout"])
     if module.check_mode:
-        return {"changed": False, "skipped": True, "msg": "pgbench would have run if not in check mode"}
+        return {"changed": False, "skipped": True, "msg": "pgbench does not run in check mode"}
     outcome = api.run(
         target,
         workload,
@@ -626,11 +505,12 @@ def main() -> None:
             "log_sampling_rate": {"type": "float"},
             "variables": {"type": "dict", "default": {}},
             "log_bytes": {"type": "int", "default": 0},
+            "workloads": {"type": "list", "elements": "dict"},
             "on_error": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
         },
         mutually_exclusive=[("transactions", "duration"), ("script", "script_content")],
         required_if=[
-            ("action", "run", ("transactions", "duration"), True),
+            ("action", "run", ("transactions", "duration", "workloads"), True),
             ("action", "run", ("login_db",)),
             ("action", "initialise", ("login_db",)),
         ],

@@ -6,80 +6,249 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbouncer_config
-short_description: Manage PgBouncer's configuration, proved before it is live
+short_description: Configure PgBouncer's processes, validated before any file is replaced
 version_added: 0.1.0
+author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Writes C(pgbouncer.ini) from settings, databases, users and peers given as data.
-  - What PgBouncer does not know is refused with the nearest name that it does, and so is a value of the wrong
-    type or out of range.
-  - Then the installed PgBouncer is started with the new configuration in a scratch directory, without TCP,
-    under its own account and with the real userlist and certificates. It is asked for its settings, databases
-    and users, and ended. Only what it takes without an error or a warning replaces the file, in one step.
-    Otherwise the old file stays, and the message tells the line.
-  - The running PgBouncer, which the old file tells the socket of, is asked as well. RV(action) says what it
-    takes to bring it to the new configuration. This module neither reloads nor restarts it.
-  - The file is managed as a whole. Comments and C(%include) are removed.
+  - Writes C(pgbouncer.ini) of each process, the userlist, the HBA file and further files such as units,
+    from data.
+  - A name that PgBouncer does not know is refused with the nearest known one, and so is a value of the
+    wrong type or out of range.
+  - It starts the installed PgBouncer with each candidate in a scratch directory, under PgBouncer's account,
+    without TCP, and with the candidates of userlist and HBA file, asks for settings, databases and users,
+    and ends it. Only if it accepts all candidates without an error or a warning, files are replaced. A
+    refusal names the line, and all old files stay.
+  - A candidate that an earlier run validated, with the same PgBouncer and certificates, is not started again.
+  - The running processes are asked as well. RV(turns) tells which of them have to be reloaded or
+    restarted, in what order and why. This module does neither.
+  - The files are managed as a whole. Users, comments and C(%include) that are not listed are removed.
 options:
-  path:
-    description: The configuration file. Its directory must exist.
-    type: path
-    default: /etc/pgbouncer/pgbouncer.ini
-  settings:
-    description:
-      - Settings of the section C([pgbouncer]), by name; each that the installed version has, except
-        C(conffile).
-      - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is text,
-        such as V('0770').
+  processes:
+    description: PgBouncer processes, in the order of their numbers, which begin with 1.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The configuration file.
+        type: path
+        required: true
+      settings:
+        description:
+          - Settings of the section C([pgbouncer]) by name, all that the installed version has except
+            C(conffile).
+          - Lists may be given as such. V(true) and V(false) are written as V(1) and V(0). A file mode is
+            text, such as V('0770').
+        type: dict
+        default: {}
+      databases:
+        description: Databases, each with C(name), where V(*) stands for all others, and options of PgBouncer.
+        type: list
+        elements: dict
+        default: []
+      users:
+        description: Users with options of their own, each with C(name). The userlist decides who may log in.
+        type: list
+        elements: dict
+        default: []
+      peers:
+        description:
+          - Further processes that requests to cancel a query are passed on to, each with C(id) and C(host).
+        type: list
+        elements: dict
+        default: []
+  userlist:
+    description: The file that C(auth_file) names.
     type: dict
-    default: {}
-  databases:
+    suboptions:
+      path:
+        description: The userlist.
+        type: path
+        default: /etc/pgbouncer/userlist.txt
+      users:
+        description: All users, each with either a password or a verifier. An empty list empties the file.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Name of the role, at most 127 bytes in UTF-8, where a double quote counts twice.
+            type: str
+            required: true
+          password:
+            description:
+              - The password, without line breaks. It is stored as O(userlist.encryption) says.
+              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random
+                salt, so it
+                differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer
+                cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
+            type: str
+          verifier:
+            description: The verifier that PostgreSQL holds in C(pg_authid.rolpassword), written as it is.
+            type: str
+          plain:
+            description: Whether to write the password as it is, for a user that PgBouncer itself logs in as.
+            type: bool
+            default: false
+      encryption:
+        description: How passwords are stored.
+        type: str
+        choices: [scram-sha-256, md5]
+        default: scram-sha-256
+      scram_iterations:
+        description: PBKDF2 iterations of a verifier that is made from a password.
+        type: int
+        default: 4096
+  hba:
+    description: The file that C(auth_hba_file) names.
+    type: dict
+    suboptions:
+      path:
+        description: The HBA file.
+        type: path
+        default: /etc/pgbouncer/pg_hba.conf
+      rules:
+        description:
+          - Rules in their order. The first that matches a connection decides; without a match it is refused.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          type:
+            description: Kind of connection.
+            type: str
+            choices: [local, host, hostssl, hostnossl]
+            required: true
+          databases:
+            description:
+              - Names, V(all), V(sameuser) or V(replication). The console is the database V(pgbouncer).
+            type: list
+            elements: str
+            required: true
+          users:
+            description: Names, or V(all).
+            type: list
+            elements: str
+            required: true
+          address:
+            description: A network such as V(192.0.2.0/24), or V(all). None for V(local).
+            type: str
+          method:
+            description: How the client authenticates.
+            type: str
+            choices: [scram-sha-256, md5, cert, peer, reject, trust, password]
+            required: true
+  server:
     description:
-      - Databases that clients can connect to. Each has a C(name), where V(*) stands for all others, and
-        options of PgBouncer - C(host), C(port), C(dbname), C(user), C(password), C(auth_user), C(auth_query),
-        C(auth_dbname), C(pool_size), C(min_pool_size), C(reserve_pool_size), C(pool_mode), C(connect_query),
-        C(load_balance_hosts), C(max_db_connections), C(max_db_client_connections), C(server_lifetime),
-        C(client_encoding), C(datestyle), C(timezone), C(application_name).
+      - The PostgreSQL of this host. Its verifiers are used for users that have none, and its limits must
+        fit the pools.
+      - It is asked over its Unix socket, as the account V(postgres). The verifiers do not leave the host.
+    type: dict
+    suboptions:
+      login_unix_socket:
+        description: Directory of the Unix socket.
+        type: path
+        default: /var/run/postgresql
+      login_port:
+        description: Port that the socket is named after.
+        type: int
+        default: 5432
+      needed:
+        description: Server connections that the pools may open together.
+        type: int
+        default: 0
+      arithmetic:
+        description: How that number is made up, for the message of a refusal.
+        type: str
+        default: ""
+      others:
+        description: Connections that others than PgBouncer need.
+        type: int
+        default: 0
+      remedy:
+        description: What to do about pools that do not fit, for the message of a refusal.
+        type: str
+        default: ""
+  files:
+    description: Further files and directories that are written along with PgBouncer's.
     type: list
     elements: dict
     default: []
-  users:
-    description:
-      - Users with options of their own. Each has a C(name), and of C(pool_size), C(reserve_pool_size),
-        C(pool_mode), C(max_user_connections), C(max_user_client_connections), C(query_timeout),
-        C(idle_transaction_timeout), C(transaction_timeout), C(client_idle_timeout) those that differ.
-      - Those without options may be left out. Who is let in is a matter of the userlist.
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      state:
+        description: What the path is to be.
+        type: str
+        choices: [file, directory]
+        default: file
+      content:
+        description: Text of a file.
+        type: str
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+      mode:
+        description: Octal mode; V(0644) for files and V(0755) for directories by default.
+        type: str
+      restarts:
+        description: Whether a process has to be restarted when this file changed after its start.
+        type: bool
+        default: false
+  reload_for:
+    description: Further reasons to reload all processes, such as new certificates.
     type: list
-    elements: dict
+    elements: str
     default: []
-  peers:
-    description:
-      - Further PgBouncer processes, which requests to cancel a query are passed on to. Each has an C(id), a
-        C(host), which may be a socket directory, and C(port) and C(pool_size).
-    type: list
-    elements: dict
-    default: []
-  header:
-    description: Comment at the top of the file.
-    type: str
-    default: Ansible managed
   open_files:
-    description:
-      - File descriptors that PgBouncer needs. One that runs with fewer has to be restarted.
-      - Its unit's C(LimitNOFILE) is what it gets.
+    description: File descriptors that a process needs. One that runs with fewer has to be restarted.
     type: int
     default: 0
-extends_documentation_fragment:
-  - ansible.builtin.files
-  - pooled.postgres.attributes
-  - pooled.postgres.pgbouncer_file
-  - pooled.postgres.pgbouncer_file.proof
+  header:
+    description: Comment at the top of PgBouncer's files.
+    type: str
+    default: Managed by Ansible.
+  owner:
+    description: Owner of PgBouncer's files, which it only reads.
+    type: str
+    default: root
+  group:
+    description: Group of PgBouncer's files, the one that PgBouncer runs as.
+    type: str
+    default: pgbouncer
+  mode:
+    description: Octal mode of PgBouncer's files.
+    type: str
+    default: "0640"
+  binary:
+    description:
+      - PgBouncer, which validates the files. In check mode it may be missing; nothing is validated then.
+    type: path
+    default: /usr/sbin/pgbouncer
+  account:
+    description: The system account that PgBouncer runs under.
+    type: str
+    default: pgbouncer
+  timeout:
+    description: Most seconds that a validation may take.
+    type: int
+    default: 20
+extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: The configuration is proved in check mode, too, unless a file that it names is still to come.
+    details: Candidates are validated in check mode, too, unless a certificate that they name does not
+    exist yet.
   diff_mode:
     support: full
-    details: Passwords are hidden in it.
+    details: It hides passwords. Of the userlist it shows names and kinds of verifiers.
 requirements:
   - psycopg2 on the host
 seealso:
@@ -87,322 +256,183 @@ seealso:
     description: What each setting and option does.
     link: https://www.pgbouncer.org/config.html
   - module: pooled.postgres.pgbouncer_console
-  - module: pooled.postgres.pgbouncer_userlist
-author:
-  - Pooled Postgres maintainers (@pooled-postgres)
 """
 
 EXAMPLES = r"""
-- name: PgBouncer configuration is proved and in place
+- name: Configure PgBouncer
   pooled.postgres.pgbouncer_config:
-    settings:
-      listen_addr: ["127.0.0.1", "10.0.2.10"]
-      unix_socket_dir: /run/pgbouncer/1
-      auth_type: scram-sha-256
-      auth_file: /etc/pgbouncer/userlist.txt
-      pool_mode: transaction
-      server_idle_timeout: 300
-    databases:
-      - name: shop
-        host: 10.0.2.20
-        pool_size: 30
-        connect_query: SET search_path TO shop
-    users:
-      - name: reports
-        pool_mode: session
+    processes:
+      - path: /etc/pgbouncer/pgbouncer.ini
+        settings:
+          listen_addr: ["127.0.0.1", "10.0.2.10"]
+          unix_socket_dir: /run/pgbouncer/1
+          auth_type: scram-sha-256
+          auth_file: /etc/pgbouncer/userlist.txt
+          pool_mode: transaction
+        databases:
+          - {name: shop, host: 10.0.2.20, pool_size: 30, connect_query: SET search_path TO shop}
+        users:
+          - {name: reports, pool_mode: session}
+    userlist:
+      users:
+        - {name: shop, verifier: "{{ vault_shop_verifier }}"}
   become: true
-  register: proved
+  register: configured
 
-- name: Running PgBouncer takes it over
+- name: Reload PgBouncer
   pooled.postgres.pgbouncer_console:
     command: RELOAD
-    expected: "{{ proved.settings }}"
+    expected: "{{ configured.turns[0].settings }}"
   become: true
   become_user: pgbouncer
-  when: proved.action == 'reload'
+  when: configured.turns | map(attribute='action') | list == ['reload']
 """
 
 RETURN = r"""
-path:
-  description: The configuration file.
+changed_paths:
+  description: Paths that changed.
   returned: success
-  type: str
-  sample: /etc/pgbouncer/pgbouncer.ini
+  type: list
+  elements: str
+  sample: [/etc/pgbouncer/userlist.txt]
 version:
-  description: Version of the installed PgBouncer; empty where there is none.
+  description: Version of the installed PgBouncer; empty if it is missing.
   returned: success
   type: str
   sample: "1.24"
-proved:
-  description: Whether the installed PgBouncer was started with the configuration. Always, but in check mode.
-  returned: success
-  type: bool
-  sample: true
-settings:
+turns:
   description:
-    - Every setting as C(SHOW CONFIG) has it once the configuration is in force, but C(auth_ldap_options),
-      which may hold a password. Empty where nothing was proved.
-  returned: success
-  type: dict
-  sample: {default_pool_size: "20", pool_mode: transaction}
-databases:
-  description: Names of the databases that the configuration has, C(*) included.
-  returned: success
-  type: list
-  elements: str
-  sample: [shop]
-action:
-  description:
-    - What brings the running PgBouncer to this configuration - V(nothing), V(reload), or V(restart) where a
-      setting differs that PgBouncer can't change while it runs, where it does not answer on its socket, or
-      for what RV(also) tells.
-  returned: success
-  type: str
-  sample: reload
-differences:
-  description: Settings that the running PgBouncer has otherwise, and whether a reload changes them.
+    - What processes have to do, in this order. Processes without anything to do are left out.
+    - C(action) is V(reload), V(start) where it does not answer on its socket, or V(restart) where a setting
+      differs that PgBouncer cannot change while it runs. C(drains) tells whether its clients can leave
+      before, C(port) the port of its present socket, and C(settings) what C(SHOW CONFIG) has afterwards.
   returned: success
   type: list
   elements: dict
-  sample: [{name: pool_mode, running: session, wanted: transaction, changeable: true}]
-also:
-  description: What else the running PgBouncer has to be restarted for.
-  returned: success
-  type: list
-  elements: str
-  sample: [its binary has been replaced]
-answered:
-  description: Whether the running PgBouncer answered on its socket.
-  returned: success
-  type: bool
-  sample: true
+  sample:
+    - {id: 1, action: reload, reasons: [the userlist], drains: false, port: 6432, settings: {}}
+users:
+  description:
+    - Names of added, removed and updated users of the userlist, at most 200 of each, and how many there are.
+  returned: with O(userlist)
+  type: dict
+  sample: {added: [myuser], removed: [], updated: [], counts: {added: 1, removed: 0, updated: 0}, total: 3}
 """
 
-from pathlib import Path
+import re
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import (
-    api,
-    catalogue,
-    config,
-    proof,
-    takeover,
-    userlist,
-)
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import (
-    InvalidInputError,
-    PgbouncerError,
-    ProofError,
-)
+from ansible_collections.pooled.postgres.plugins.module_utils._host.errors import HostError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import access, config, scram
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.configuration import Manager
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors import PgbouncerError
+
+_DICTS = {"type": "list", "elements": "dict", "default": []}
+_NAMES = {"type": "list", "elements": "str", "required": True}
+# no_log on whole values: Ansible logs a list as Python writes it, where a password with a quote would
+# escape the masking of the password alone; and what is not declared cannot be told from what is secret.
+_PROCESS = {
+    "path": {"type": "path", "required": True},
+    "settings": {"type": "dict", "default": {}},
+    "databases": _DICTS,
+    "users": _DICTS,
+    "peers": _DICTS,
+}
+_USER = {
+    "name": {"type": "str", "required": True},
+    "password": {"type": "str", "no_log": True},
+    "verifier": {"type": "str", "no_log": True},
+    "plain": {"type": "bool", "default": False},
+}
+_USERLIST = {
+    "path": {"type": "path", "default": "/etc/pgbouncer/userlist.txt"},
+    "users": {"type": "list", "elements": "dict", "required": True, "options": _USER},
+    "encryption": {"type": "str", "choices": ["scram-sha-256", "md5"], "default": "scram-sha-256"},
+    "scram_iterations": {"type": "int", "default": scram.DEFAULT_ITERATIONS},
+}
+_RULE = {
+    "type": {"type": "str", "choices": list(access.KINDS), "required": True},
+    "databases": _NAMES,
+    "users": _NAMES,
+    "address": {"type": "str"},
+    "method": {"type": "str", "choices": list(access.METHODS), "required": True},
+}
+_HBA = {
+    "path": {"type": "path", "default": "/etc/pgbouncer/pg_hba.conf"},
+    "rules": {"type": "list", "elements": "dict", "required": True, "options": _RULE},
+}
+_SERVER = {
+    "login_unix_socket": {"type": "path", "default": "/var/run/postgresql"},
+    "login_port": {"type": "int", "default": 5432},
+    "needed": {"type": "int", "default": 0},
+    "arithmetic": {"type": "str", "default": ""},
+    "others": {"type": "int", "default": 0},
+    "remedy": {"type": "str", "default": ""},
+}
+_FILE = {
+    "path": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["file", "directory"], "default": "file"},
+    "content": {"type": "str"},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str"},
+    "restarts": {"type": "bool", "default": False},
+}
 
 
-def ensure(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the configuration into the wanted state, or in check mode foresee it, and return the result."""
-    params = module.params
-    version = proof.version(params["binary"])
-    if version is None and not module.check_mode:
-        raise InvalidInputError(
-            f"Failed to prove the PgBouncer configuration: {params['binary']} is missing; install PgBouncer"
-        )
-    _check_inputs(params, version)
-    text = config.render(
-        params["settings"],
-        params["databases"],
-        params["users"],
-        params["peers"],
-        header=params["header"],
-        version=version,
-    )
-    current = api.read_file(params["path"])
-    if not module.check_mode:
-        api.check_writable(module)
-    before = None if current is None else current.decode(errors="replace")
-
-    settings = {name: config.setting(name, value) for name, value in params["settings"].items()}
-    proved, plan, also, answered = _prove(module, version, text, before, settings)
-
-    changed, attributes_diff = api.place(module, current, text.encode())
-
-    result: dict[str, Any] = {
-        "changed": changed,
-        "path": params["path"],
-        "version": ".".join(map(str, version or ())),
-        "proved": bool(proved),
-        "settings": {name: value for name, value in proved.items() if name not in config.SECRET_SETTINGS},
-        "databases": sorted(str(database["name"]) for database in params["databases"]),
-        "action": takeover.RESTART if also else plan.action,
-        "differences": [_shown(difference) for difference in plan.settings],
-        "also": also,
-        "answered": answered,
-    }
-    if module._diff:
-        result["diff"] = api.diff_of(params["path"], *config.outline(before, text), attributes_diff)
-    return result
-
-
-def _shown(difference: takeover.Difference) -> dict[str, Any]:
-    """Return a difference without what is secret."""
-    hidden = {"running": config.MASK, "wanted": config.MASK}
-    return {**difference._asdict(), **(hidden if difference.name in config.SECRET_SETTINGS else {})}
-
-
-def _check_inputs(params: dict[str, Any], version: catalogue.Version | None) -> None:
-    problems = [
-        *catalogue.setting_problems(params["settings"], version, _further_names(params, version)),
-        *catalogue.database_problems(params["databases"], version),
-        *catalogue.user_problems(params["users"], version),
-        *catalogue.peer_problems(params["peers"], version),
-    ]
-    if problems:
-        raise InvalidInputError(
-            f"Failed to accept the PgBouncer configuration: {catalogue.summary(problems)}"
-        )
-
-
-def _further_names(params: dict[str, Any], version: catalogue.Version | None) -> list[str]:
-    """Return the settings of a PgBouncer that is newer than what the collection knows, as it lists them."""
-    if (
-        version is None
-        or version <= catalogue.NEWEST
-        or params["settings"].keys() <= catalogue.SETTINGS.keys()
-    ):
-        return []
-    rows = proof.shown(
-        "[pgbouncer]\n",
-        binary=params["binary"],
-        runs_as=proof.account(params["account"]),
-        port=proof.DEFAULT_PORT,
-        seconds=params["timeout"],
-    ).config
-    return [str(row["key"]) for row in rows]
-
-
-def _prove(
-    module: AnsibleModule,
-    version: catalogue.Version | None,
-    text: str,
-    before: str | None,
-    settings: dict[str, str],
-) -> tuple[dict[str, str], takeover.Takeover, list[str], bool]:
-    """Return every setting as it will be shown, what the running PgBouncer needs, and whether it answered.
-
-    What it needs is to be taken over, and what else it has to be restarted for.
-    """
-    unknown = takeover.Takeover(takeover.RESTART, [], [], [])
-    nothing_known: tuple[takeover.Takeover, list[str], bool] = unknown, [], False
-    if version is None:
-        return {}, *nothing_known
-    params = module.params
-    missing = [
-        path
-        for name, path in sorted(settings.items())
-        if name.endswith("_file") and path and not Path(path).exists()
-    ]
-    if module.check_mode and missing:
-        module.warn(f"The configuration was not proved, for {', '.join(missing)} is still to come.")
-        return {}, *nothing_known
-    try:
-        runs_as = proof.account(params["account"])
-    except InvalidInputError as error:
-        if not module.check_mode:
-            raise
-        module.warn(f"The configuration was not proved. {error}.")
-        return {}, *nothing_known
-    shown = proof.shown(
-        text,
-        binary=params["binary"],
-        runs_as=runs_as,
-        port=int(settings.get("listen_port", proof.DEFAULT_PORT)),
-        seconds=params["timeout"],
-    )
-    problems = [
-        *proof.path_problems(settings, runs_as),
-        *proof.port_problems(settings, params["binary"]),
-        *_auth_user_problems(settings, params["databases"]),
-    ]
-    if problems:
-        raise ProofError(f"Failed to prove the PgBouncer configuration: {catalogue.summary(problems)}")
-
-    own = proof.overridden()
-    wanted = takeover.wanted_settings(
-        shown.config, {**own, **{k: v for k, v in settings.items() if k in own}}
-    )
-    places = [place for place in (proof.place(before or ""), proof.place(text)) if place]
-    running = next((found for place in places if (found := proof.running(*place, runs_as))), None)
-    if running is None:
-        return wanted, *nothing_known
-    also = ["its binary has been replaced"] if running.replaced else []
-    if running.open_files < params["open_files"]:
-        also.append(f"it may open {running.open_files} files and needs {params['open_files']}")
-    if not running.shown.config:  # it has disable_pqexec, and can't be asked
-        action = takeover.NOTHING if text == before else takeover.RESTART
-        return wanted, takeover.Takeover(action, [], [], []), also, True
-    plan = takeover.decide(
-        running.shown.config,
-        wanted,
-        (running.shown.databases, shown.databases),
-        (running.shown.users, shown.users),
-        written=settings,
-    )
-    return wanted, plan, also, True
-
-
-def _auth_user_problems(settings: dict[str, str], databases: list[dict[str, Any]]) -> list[str]:
-    """Return which users that passwords are asked as could not log in to their PostgreSQL, a clause each."""
-    path = settings.get("auth_file", "")
-    content = api.read_file(path) if path else None
-    names = set(userlist.parse((content or b"").decode(errors="replace")))
-    places = {
-        str(user): str(database["name"])
-        for database in databases
-        if (user := database.get("auth_user") or settings.get("auth_user"))
-        # Over the Unix socket PostgreSQL may know the account instead, and over TLS the certificate.
-        and str(database.get("host") or "/")[0] not in "/@"
-        and not settings.get("server_tls_cert_file")
-    }
-    return [
-        f"auth_user {user!r} of database {database!r} is not in the userlist {path or '(no auth_file)'};"
-        " add it there, for PgBouncer logs in as this user to look up others"
-        for user, database in sorted(places.items())
-        if user not in names
-    ]
+def secrets(params: dict[str, Any]) -> set[str]:
+    """Return the values that no message may show."""
+    users = (params["userlist"] or {}).get("users") or []
+    found = {str(user[key]) for user in users for key in ("password", "verifier") if user.get(key)}
+    for process in params["processes"]:
+        found |= config.secrets(process["settings"], process["databases"])
+    # A name is no secret, even where it is somebody's password as well.
+    return found - {user["name"] for user in users}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "path": {"type": "path", "default": "/etc/pgbouncer/pgbouncer.ini"},
-            # no_log on the whole, for what is not declared can't be told from what is secret at this point.
-            "settings": {"type": "dict", "default": {}, "no_log": True},
-            "databases": {"type": "list", "elements": "dict", "default": [], "no_log": True},
-            "users": {"type": "list", "elements": "dict", "default": []},
-            "peers": {"type": "list", "elements": "dict", "default": []},
-            "header": {"type": "str", "default": "Ansible managed"},
-            **api.PROOF_OPTIONS,
+            "processes": {**_DICTS, "no_log": True, "options": _PROCESS},
+            "userlist": {"type": "dict", "no_log": True, "options": _USERLIST},
+            "hba": {"type": "dict", "options": _HBA},
+            "server": {"type": "dict", "options": _SERVER},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": _FILE},
+            "reload_for": {"type": "list", "elements": "str", "default": []},
             "open_files": {"type": "int", "default": 0},
-            **api.FILE_OPTIONS,
+            "header": {"type": "str", "default": "Managed by Ansible."},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "pgbouncer"},
+            "mode": {"type": "str", "default": "0640"},
+            "binary": {"type": "path", "default": "/usr/sbin/pgbouncer"},
+            "account": {"type": "str", "default": "pgbouncer"},
+            "timeout": {"type": "int", "default": 20},
         },
-        add_file_common_args=True,
         supports_check_mode=True,
     )
     params = module.params
-    # Hidden is what is secret, and nothing else: pool sizes and names would be, wherever they occur.
-    module.no_log_values = config.secrets(params["settings"], params["databases"])
-    invocation = {
-        "module_args": {
-            **params,
-            "settings": f"{len(params['settings'])} settings",
-            "databases": f"{len(params['databases'])} databases",
-        }
-    }
-    try:
-        result = ensure(module)
-    except PgbouncerError as error:
-        module.fail_json(msg=str(error), invocation=invocation)
-    # Nothing secret is in the result, in which a password such as "postgres" would be hidden from each path.
+    # Masking costs the number of secrets times the number of strings: minutes for 10,000 users shown in full.
+    invocation = {"module_args": {"processes": [process["path"] for process in params["processes"]]}}
     module.no_log_values = set()
+    if not re.fullmatch(r"0?[0-7]{3}", params["mode"]):
+        module.fail_json(
+            msg="Failed to use the mode: it is not octal. Set one such as 0640.", invocation=invocation
+        )
+    try:
+        result = Manager(params, check_mode=module.check_mode, warn=module.warn).ensure()
+    except (PgbouncerError, HostError) as error:
+        module.no_log_values = secrets(params)
+        module.fail_json(msg=str(error), invocation=invocation)
+    except OSError as error:
+        module.fail_json(
+            msg=f"Failed to write {error.filename or 'a file'}: {error.strerror or error}",
+            invocation=invocation,
+        )
+    if not module._diff:
+        del result["diff"]
+    # Nothing in the result is secret; a password such as "postgres" would be hidden from each path.
     module.exit_json(invocation=invocation, **result)
 
 

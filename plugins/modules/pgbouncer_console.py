@@ -13,8 +13,8 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Runs a command on the console of PgBouncer and returns its rows as data.
   - Over the Unix socket, run as the account that PgBouncer runs under, no password is needed.
-  - To end PgBouncer is the service manager's, and to change a setting for a while is not what lasts, so
-    C(SET) is not run here, and of C(SHUTDOWN) only what the service manager has no word for.
+  - The service manager stops PgBouncer, and C(SET) does not outlast the process, so this module refuses
+    C(SET), and accepts only the C(SHUTDOWN) that the service manager cannot do.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -22,50 +22,52 @@ attributes:
     details: C(SHOW) commands are run. Others are not, and say whether they would have changed anything.
   diff_mode:
     support: none
-    details: The states of a pooler are no text.
+    details: It changes no text.
 options:
   command:
     description:
       - The command, a C(SHOW) command of PgBouncer or one of these.
-      - V(RELOAD) reads the configuration, the userlist and the certificates anew.
-      - V(PAUSE) lets the clients end what they are at and closes the server connections; further clients
-        wait. Where it is paused already, that is no change.
-      - V(RESUME) ends V(PAUSE) and V(KILL). Where nothing is paused, that is no change.
-      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as whoever said so disconnects, so it is
-        over when the task is; what should last takes V(PAUSE).
+      - V(RELOAD) reads the configuration, the userlist and the certificates again.
+      - V(PAUSE) waits for the clients' transactions and closes the server connections; further clients
+        wait. It changes nothing if PgBouncer is paused already.
+      - V(RESUME) ends V(PAUSE) and V(KILL). It changes nothing if nothing is paused.
+      - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as this module disconnects, so it lasts as
+        long as the task; use V(PAUSE) for longer.
       - V(RECONNECT) replaces each server connection as soon as it is released.
       - V(WAIT_CLOSE) waits until the server connections of V(RECONNECT) are closed. It changes nothing.
-      - V(DISABLE) refuses new clients of a database, V(ENABLE) takes them again.
+      - V(DISABLE) refuses new clients of a database, V(ENABLE) accepts them again.
       - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
         1.24, one client's.
-      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, takes no further clients, and ends PgBouncer once
-        the last of them has left. Other processes that listen on the same port serve meanwhile.
+      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, accepts no further clients, and ends PgBouncer
+        once the last one has left. Other processes that listen on the same port serve meanwhile.
     type: str
     required: true
   database:
     description:
-      - The database that it is about, by the name that clients use.
+      - The database, by the name that clients use.
       - Needed by V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and
-        V(WAIT_CLOSE) are about all databases.
+        V(WAIT_CLOSE) apply to all databases.
     type: str
   client:
-    description: The client that V(KILL_CLIENT) is about, by its C(id) in C(SHOW CLIENTS).
+    description: The client for V(KILL_CLIENT), by its C(id) in C(SHOW CLIENTS).
     type: str
   expected:
     description:
       - Settings by name, as C(SHOW CONFIG) has them. After the command each must have that value, or the task
-        fails and names those that have not.
-      - RV(pooled.postgres.pgbouncer_config#module:settings) is made for this.
+        fails and names the others. RV(pooled.postgres.pgbouncer_config#module:turns) has them.
     type: dict
   timeout:
     description:
       - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
-        client. V(PAUSE) is undone then.
+        client. The module then undoes V(PAUSE).
       - After V(SHUTDOWN WAIT_FOR_CLIENTS) the task does not fail. PgBouncer then waits for transactions in
-        flight only, and drops the clients that are left.
+        flight only, and drops the remaining clients.
       - V(0) waits for ever.
     type: int
     default: 60
+  record:
+    description: File that is touched after the command, to tell later what PgBouncer has read since.
+    type: path
   login_unix_socket:
     description:
       - Directory of PgBouncer's Unix socket.
@@ -80,14 +82,14 @@ requirements: [psycopg2 on the host]
 """
 
 EXAMPLES = r"""
-- name: Pools are listed
+- name: List the pools
   pooled.postgres.pgbouncer_console:
     command: SHOW POOLS
   become: true
   become_user: pgbouncer
   register: pools
 
-- name: Clients of the shop wait while its database moves
+- name: Pause the shop while its database moves
   pooled.postgres.pgbouncer_console:
     command: PAUSE
     database: shop
@@ -95,7 +97,7 @@ EXAMPLES = r"""
   become: true
   become_user: pgbouncer
 
-- name: Configuration is read anew, and in force
+- name: Reload PgBouncer
   pooled.postgres.pgbouncer_console:
     command: RELOAD
     expected:
@@ -124,6 +126,7 @@ ended:
 """
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -137,7 +140,7 @@ UNCHANGING = ("SHOW", "WAIT_CLOSE")
 
 
 def ensure(module: AnsibleModule) -> dict[str, Any]:
-    """Run the command, unless there is nothing to do for it, and return the result."""
+    """Run the command, unless it has nothing to do, and return the result."""
     params = module.params
     wanted = console.statement(params["command"], params["database"], params["client"])
     rows: list[dict[str, Any]] = []
@@ -153,8 +156,8 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 ended = connection.shutdown(wanted, params["timeout"])
                 if not ended:
                     module.warn(
-                        f"Clients were still connected {params['timeout']} s after {wanted.text}: those that"
-                        " don't leave by themselves are dropped between two transactions"
+                        f"Clients were still connected {params['timeout']} s after {wanted.text}: the"
+                        " remaining ones are dropped between two transactions"
                     )
             elif wanted.verb == "PAUSE":
                 _pause(connection, wanted, params)
@@ -162,6 +165,8 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
                 rows = connection.run(wanted.text, params["timeout"])
         if params["expected"] and not module.check_mode:
             _check(params["expected"], connection.run("SHOW CONFIG"), wanted)
+    if params["record"] and not module.check_mode:
+        Path(params["record"]).touch(mode=0o600)
     return {"changed": changed, "rows": rows, "statement": wanted.text, "ended": ended}
 
 
@@ -169,7 +174,7 @@ def _pause(connection: console.Console, wanted: console.Statement, params: dict[
     try:
         connection.pause(wanted, params["timeout"])
     except ConsoleError:
-        # A cancelled PAUSE of a database leaves it paused. Where it isn't, there is nothing to resume.
+        # A cancelled PAUSE of a database leaves it paused. Otherwise RESUME fails, which does no harm.
         with (
             suppress(ConsoleError),
             console.Console(params["login_unix_socket"], params["login_port"]) as another,
@@ -190,7 +195,7 @@ def _check(expected: dict[str, Any], rows: list[dict[str, Any]], wanted: console
     if problems:
         raise ConsoleError(
             f"Failed to find the configuration in force after {wanted.text}: {'; '.join(problems)}."
-            " Look at PgBouncer's log for what it could not take over"
+            " Look at PgBouncer's log for what it refused"
         )
 
 
@@ -203,6 +208,7 @@ def main() -> None:
             "client": {"type": "str"},
             "expected": {"type": "dict"},
             "timeout": {"type": "int", "default": 60},
+            "record": {"type": "path"},
             "login_unix_socket": {"type": "path", "default": "/run/pgbouncer/1"},
             "login_port": {"type": "int", "default": 6432},
         },

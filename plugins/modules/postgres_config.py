@@ -7,27 +7,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgres_config
-short_description: Proves the configuration of a PostgreSQL cluster, puts it in place and has it taken over
+short_description: Validate, install and apply the configuration of a PostgreSQL cluster
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Writes a file of settings for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster as Debian lays
-    it out.
-  - Before anything is written, the installed binary is given the new files in a scratch cluster. It says
-    which names and values it does not take, whether they go together, whether libraries and certificates
-    can be read, how much shared memory they need, and what is wrong with which rule. Where it has
-    complaints, the task fails with the lines that they are about, and the old files stay.
-  - The running server is reloaded, and the task waits until it has taken the files over. It is never
-    restarted; the result says whether it needs to be. It is also reloaded where a certificate or key that
-    the settings name is newer than what it has read.
-  - Settings that follow from the memory, cores and disk of the host are added.
-  - Runs as the account that the data belongs to, C(become_user=postgres).
+  - Writes a settings file for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster in Debian's layout.
+  - Where a file differs, the installed binary first reads the new files in a scratch cluster. It checks
+    names and values, whether they fit together, whether libraries and certificates can be read, how much
+      shared memory they
+    need, and each rule. If it refuses something, the task fails with the line, and the old files stay.
+  - Reloads the running server and waits until it has read the files. Also reloads it where a certificate or
+    key that the settings name is newer than what it has read. Fails where the server finds errors in its
+      files.
+  - Never restarts the server. The result says whether that is needed.
+  - Adds settings that follow from the memory, cores and disk of the host.
+  - Run it as the account that the data belongs to, C(become_user=postgres).
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Where there is no cluster yet, or a certificate is still to come, nothing can be proved. Else the
-      files are proved and what a restart would be needed for is foretold.
+    details: Without a cluster, or with a certificate that does not exist yet, the files are not validated.
+      Else they are, and the result foretells whether a restart will be needed.
   diff_mode:
     support: full
 options:
@@ -46,93 +46,48 @@ options:
   settings:
     description:
       - Settings by name. Booleans become C(on) and C(off), lists are joined by commas, texts are quoted.
-      - A setting without a value is left to PostgreSQL's default.
+      - A setting without a value keeps PostgreSQL's default.
     type: dict
     default: {}
   hba:
-    description: Rules of C(pg_hba.conf), in the order in which they are tried.
-    type: list
-    elements: dict
+    description: Text of C(pg_hba.conf).
+    type: str
     required: true
-    suboptions:
-      type:
-        description: Kind of connection.
-        type: str
-        choices: [local, host, hostssl, hostnossl, hostgssenc, hostnogssenc]
-        required: true
-      databases:
-        description: Names, V(all), V(sameuser), V(samerole), V(replication), or V(/) and a regular
-          expression.
-        type: list
-        elements: str
-        required: true
-      users:
-        description: Names, V(all), C(+) and the name of a role whose members are meant, or V(/) and a
-          regular expression.
-        type: list
-        elements: str
-        required: true
-      address:
-        description: Network in CIDR notation, host name, V(samehost), V(samenet) or V(all). Not for V(local).
-        type: str
-        default: ""
-      method:
-        description: How the client proves who it is.
-        type: str
-        required: true
-      options:
-        description: Options of the method, by name.
-        type: dict
-        default: {}
   ident:
-    description: Entries of C(pg_ident.conf).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      map:
-        description: Name of the map.
-        type: str
-        required: true
-      system:
-        description: Account of the operating system, or name of the certificate.
-        type: str
-        required: true
-      user:
-        description: User of PostgreSQL.
-        type: str
-        required: true
+    description: Text of C(pg_ident.conf).
+    type: str
+    default: ""
   header:
-    description: Comment at the top of each file.
+    description: Comment at the top of the settings file.
     type: str
     default: Ansible managed
   restart_allowed:
-    description: Whether the caller restarts the server where RV(restart_needed) says so. Where not, a
-      warning names the settings that wait.
+    description: Whether the caller restarts the server where RV(restart_needed) says so. If not, a warning
+      names the settings that wait for a restart.
     type: bool
     default: false
   unit_file:
     description:
-      - File of systemd's that the server takes over at its start only. Where it is newer than the running
-        server, that counts as a setting that waits for a restart.
+      - File of systemd's that only applies when the server starts. If it is newer than the running server, it
+        counts as a setting that waits for a restart.
     type: path
   unit_changed:
-    description: Whether the caller changes that file. In check mode, where it stays, it counts as newer.
+    description: Whether the caller changes that file. Check mode, which leaves it alone, counts it as newer.
     type: bool
     default: false
 requirements: [psycopg2 on the host]
 """
 
 EXAMPLES = r"""
-- name: Configuration is proved and in place
+- name: Configure PostgreSQL
   pooled.postgres.postgres_config:
     config_directory: /etc/postgresql/17/main
     data_directory: /var/lib/postgresql/17/main
     bin_directory: /usr/lib/postgresql/17/bin
     settings:
       log_min_duration_statement: 500
-    hba:
-      - {type: local, databases: [all], users: [postgres], method: peer}
+    hba: |
+      local all postgres peer
   become: true
   become_user: postgres
   register: configured
@@ -140,21 +95,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending_restart:
-  description: Settings that only a restart brings in force, and C(systemd's unit) where O(unit_file) waits;
-    in check mode those that would be.
+  description: Settings that wait for a restart, and C(systemd's unit) where O(unit_file) does; in check mode
+    those that would.
   returned: success
   type: list
   elements: str
   sample: [shared_buffers]
 restart_needed:
-  description: Whether the server is to be restarted, because settings wait for it, and it is allowed or
-    nobody uses the server yet.
+  description: Whether to restart the server, because settings wait for it, and O(restart_allowed) or no
+    database exists yet.
   returned: success
   type: bool
   sample: false
 port:
-  description: Port that the server listens on once it is restarted, if that is needed; in check mode the
-    one now.
+  description: Port that the server listens on after the restart, if one is needed; in check mode its present
+    one.
   returned: success
   type: int
   sample: 5432
@@ -164,13 +119,13 @@ reloaded:
   type: bool
   sample: true
 overridden:
-  description: Settings that another file, mostly that of C(ALTER SYSTEM), sets again.
+  description: Settings that another file, usually that of C(ALTER SYSTEM), sets again.
   returned: success
   type: list
   elements: str
   sample: []
 derived:
-  description: Settings that follow from the host, as far as O(settings) does not have them.
+  description: Settings that follow from the host, without those in O(settings).
   returned: success
   type: dict
   sample: {shared_buffers: 992MB}
@@ -191,16 +146,16 @@ MODE = 0o640
 
 
 def wanted(params: dict[str, Any], derived: dict[str, Any]) -> api.Candidate:
-    """Return the files as they should be."""
-    directory, header = Path(params["config_directory"]), params["header"]
+    """Return the wanted files."""
+    directory = Path(params["config_directory"])
     settings, hba, ident = (
         directory / name for name in ("conf.d/50-pooled.conf", "pg_hba.conf", "pg_ident.conf")
     )
     return api.Candidate(
         files={
-            settings: model.settings_file(header, params["settings"], derived),
-            hba: model.hba_file(header, params["hba"]),
-            ident: model.ident_file(header, params["ident"]),
+            settings: model.settings_file(params["header"], params["settings"], derived),
+            hba: params["hba"],
+            ident: params["ident"],
         },
         settings=settings,
         hba=hba,
@@ -212,7 +167,7 @@ def wanted(params: dict[str, Any], derived: dict[str, Any]) -> api.Candidate:
 
 
 def number(value: object, default: int) -> int:
-    """Return a setting's number; the default where it is none, which the proof complains of."""
+    """Return a setting as a number, the default where it is none; the validation refuses that later."""
     text = str(value)
     return int(text) if text.isdigit() and int(text) else default
 
@@ -234,28 +189,28 @@ def write(module: AnsibleModule, path: Path, text: str) -> None:
 
 
 def stale(paths: list[Path], live: api.Live) -> bool:
-    """Say whether a file is newer than what the server has read: an earlier run broke off in between."""
+    """Return whether a file is newer than what the server has read, after an interrupted run."""
     return any(path.stat().st_ctime > live.load_time for path in paths)
 
 
 def tls_files(settings: dict[str, Any]) -> list[Path]:
-    """Return the files of certificates and keys, which the server reads when it is reloaded."""
+    """Return the files of certificates and keys, which the server reads at a reload."""
     named = [
         settings[name] for name in sorted(settings) if name.startswith("ssl_") and name.endswith("_file")
     ]
-    # A relative one is in the data directory, where nobody but the server's owner puts any.
+    # A relative path is in the data directory, where only the server's owner writes.
     return [Path(path) for path in named if str(path or "").startswith("/")]
 
 
 def unit_waits(module: AnsibleModule, live: api.Live) -> bool:
-    """Say whether the server was started before the file of its unit became what it is, or will be."""
+    """Return whether the unit file is newer than the running server, or will be."""
     path = Path(module.params["unit_file"] or "/nowhere")
     will_be = bool(module.check_mode and module.params["unit_changed"])
     return will_be or (path.exists() and path.stat().st_mtime > live.start_time)
 
 
 def ensure(module: AnsibleModule) -> dict[str, Any]:
-    """Bring the configuration into the wanted state, or in check mode foresee it, and return the result."""
+    """Apply the configuration, or in check mode foresee that, and return the result."""
     params = module.params
     derived = api.derived(
         Path(params["data_directory"]), number(params["settings"].get("max_connections"), 100)
@@ -284,15 +239,15 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
     if not (candidate.config_directory / "postgresql.conf").exists():
         if not module.check_mode:
             raise ServerError(
-                "Failed to configure PostgreSQL: there is no cluster in "
-                f"{candidate.config_directory}; make one first"
+                "Failed to configure PostgreSQL: no cluster has its configuration in "
+                f"{candidate.config_directory}. Create one (pg_createcluster)"
             )
         return result
     port = result["port"]
     live = api.ask(candidate.data_directory, candidate.settings)
     missing = [str(path) for path in tls_files(params["settings"]) if not path.exists()]
     if module.check_mode and missing:
-        module.warn(f"The configuration was not proved, for {', '.join(missing)} is still to come.")
+        module.warn(f"The configuration was not validated: {', '.join(missing)} does not exist yet.")
     elif differing:
         api.check_port(port, live, restart=params["restart_allowed"] or not (live and live.used))
         startup = api.prove(candidate, module.tmpdir)
@@ -311,7 +266,7 @@ def ensure(module: AnsibleModule) -> dict[str, Any]:
 def take_over(
     module: AnsibleModule, candidate: api.Candidate, live: api.Live, result: dict[str, Any]
 ) -> None:
-    """Have the running server read the files where they are new to it, and complete the result."""
+    """Reload the running server if the files are new to it, and complete the result."""
     result["reloaded"] = result["changed"] or stale(
         [*candidate.files, *filter(Path.exists, tls_files(module.params["settings"]))], live
     )
@@ -319,6 +274,8 @@ def take_over(
     if result["reloaded"] and not module.check_mode:
         api.reload(live)
         live = api.ask(candidate.data_directory, candidate.settings) or live
+    if live.errors and not module.check_mode:
+        raise ServerError(f"Failed to apply the configuration of PostgreSQL: {'; '.join(live.errors)}")
     if not (module.check_mode and result["diff"]):
         result["pending_restart"] = list(live.pending)
         result["overridden"] = list(live.overridden)
@@ -330,13 +287,13 @@ def take_over(
         result["port"] = live.port
     if result["pending_restart"] and not allowed:
         module.warn(
-            f"PostgreSQL goes on with its old {', '.join(result['pending_restart'])} until it is restarted: "
-            "set postgres_restart_allowed to true for a run in which it may be"
+            f"PostgreSQL keeps its old {', '.join(result['pending_restart'])} until a restart. Set"
+            " postgres_restart_allowed to true for a run that may restart it."
         )
     if result["overridden"]:
         module.warn(
-            f"{', '.join(result['overridden'])}: what {candidate.settings} says does not count, for another"
-            " file, mostly that of ALTER SYSTEM, sets it again: ALTER SYSTEM RESET brings it in force"
+            f"{', '.join(result['overridden'])}: another file, usually that of ALTER SYSTEM, overrides"
+            f" {candidate.settings}. Use ALTER SYSTEM RESET to apply it."
         )
 
 
@@ -348,33 +305,8 @@ def main() -> None:
             "data_directory": {"type": "path", "required": True},
             "bin_directory": {"type": "path", "required": True},
             "settings": {"type": "dict", "default": {}},
-            "hba": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "type": {
-                        "type": "str",
-                        "required": True,
-                        "choices": ["local", "host", "hostssl", "hostnossl", "hostgssenc", "hostnogssenc"],
-                    },
-                    "databases": {"type": "list", "elements": "str", "required": True},
-                    "users": {"type": "list", "elements": "str", "required": True},
-                    "address": {"type": "str", "default": ""},
-                    "method": {"type": "str", "required": True},
-                    "options": {"type": "dict", "default": {}},
-                },
-            },
-            "ident": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "map": {"type": "str", "required": True},
-                    "system": {"type": "str", "required": True},
-                    "user": {"type": "str", "required": True},
-                },
-            },
+            "hba": {"type": "str", "required": True},
+            "ident": {"type": "str", "default": ""},
             "header": {"type": "str", "default": "Ansible managed"},
             "unit_file": {"type": "path"},
             "unit_changed": {"type": "bool", "default": False},

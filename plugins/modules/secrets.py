@@ -5,25 +5,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: secrets
-short_description: Make sure that generated secrets exist, and read them
+short_description: Generate missing secrets, and read them
 version_added: 0.1.0
 description:
   - Generates the secrets that are missing, each of 32 letters and digits, and keeps them in files, in a vault
     file or in AWS Secrets Manager.
-  - A secret that exists is never changed.
-  - Runs at the same time don't lose a secret. The one that is kept first is the one that all return.
+  - It never changes a secret that exists.
+  - Runs at the same time lose no secret. All of them return the value that was stored first.
 options:
   names:
     description:
-      - The secrets, for example users whose passwords they are.
-      - For V(files) a name must be fit for a file, must not begin with a dot and has at most 200 bytes.
-      - For V(aws) it consists of letters, digits and C(/_+=.@-).
+      - Names of the secrets, for example of the users whose passwords they are.
+      - With V(files) a name must be a valid file name of at most 200 bytes that does not begin with a dot.
+      - With V(aws) a name consists of letters, digits and C(/_+=.@-).
     type: list
     elements: str
     required: true
   backend:
     description:
-      - Where the secrets are kept.
+      - The store of the secrets.
       - V(files) is a directory on the machine that runs the playbook, with a file for each secret.
       - V(vault) is a single YAML file there, encrypted as by C(ansible-vault) with the run's vault password.
       - V(aws) is AWS Secrets Manager.
@@ -33,7 +33,7 @@ options:
   state:
     description:
       - V(absent) removes the secrets.
-      - In Secrets Manager only those are removed that carry the tag C(Stack) with the value of O(stack). They
+      - In Secrets Manager it removes only those with the tag C(Stack) and the value of O(stack). They
         can be restored for seven days, unless O(force) is set.
     type: str
     choices: [present, absent]
@@ -41,31 +41,36 @@ options:
   return_values:
     description:
       - Return the values of the secrets, see RV(secrets). Set C(no_log) on such a task.
-      - In check mode a secret that would be generated or restored has a random value that is kept nowhere.
+      - In check mode a secret that would be generated or restored has a random value that nothing stores.
       - With O(backend=aws) the task must run on a local connection.
     type: bool
     default: false
+  variable:
+    description:
+      - Add the values to this variable of localhost, a dictionary by name, for the rest of the run.
+      - They stay in memory. No fact cache, log or result shows them.
+    type: str
   directory:
     description:
-      - The directory of the files, with O(backend=files). It is made if it is missing, with mode C(0700).
-      - It and the files must not be open to anyone but their owner.
+      - The directory of the files, with O(backend=files). A missing directory is created with mode C(0700).
+      - The directory and the files must be closed to everyone but their owner.
     type: path
   vault_file:
     description:
-      - The file, with O(backend=vault). Whatever else it holds stays in it, except comments.
-      - It is encrypted with the vault secret that decrypted it. A new one is encrypted with what
+      - The file, with O(backend=vault). Other entries stay in it, comments do not.
+      - It stays encrypted with the vault secret that decrypted it. A new file is encrypted with the one that
         C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) names, else with the first vault secret of the run.
       - The file can also be read without this module, for example by C(vars_files).
     type: path
   prefix:
-    description: What the names begin with in Secrets Manager, for example the name of the stack and a slash.
+    description: The prefix of the names in Secrets Manager, for example the name of the stack and a slash.
     type: str
     default: ""
   stack:
     description: The value of the tag C(Stack) of new secrets, with O(backend=aws).
     type: str
   force:
-    description: With O(backend=aws) and O(state=absent), delete for good at once.
+    description: With O(backend=aws) and O(state=absent), delete for good without a recovery window.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -80,30 +85,30 @@ attributes:
     support: full
     details: The diff names secrets and never shows a value.
 notes:
-  - With O(backend=files) and O(backend=vault) everything happens on the machine that runs the playbook,
-    whatever the host of the task.
-  - The options of AWS modules go unused unless O(backend=aws).
-  - It calls C(secretsmanager:BatchGetSecretValue), C(secretsmanager:GetSecretValue) and, where a secret is
-    made, restored or removed, C(secretsmanager:CreateSecret) and C(secretsmanager:TagResource),
+  - With O(backend=files) and O(backend=vault) everything happens on the controller, whatever the host of
+    the task.
+  - Only O(backend=aws) uses the options of AWS modules.
+  - It calls C(secretsmanager:BatchGetSecretValue), C(secretsmanager:GetSecretValue) and, to create, restore
+    or remove a secret, C(secretsmanager:CreateSecret) and C(secretsmanager:TagResource),
     C(secretsmanager:RestoreSecret), or C(secretsmanager:DescribeSecret) and C(secretsmanager:DeleteSecret).
 seealso:
   - plugin: ansible.builtin.password
     plugin_type: lookup
   - name: Deletion of secrets
-    description: What the recovery window is.
+    description: About the recovery window.
     link: https://docs.aws.amazon.com/secretsmanager/latest/userguide/manage_delete-secret.html
 author:
   - Pooled Postgres maintainers (@pooled-postgres)
 """
 
 EXAMPLES = r"""
-- name: Password of the application exists
+- name: Generate the password of the application
   pooled.postgres.secrets:
     names: [myuser]
     directory: .state/aws/secrets
   delegate_to: localhost
 
-- name: Password of the application is known
+- name: Read the password of the application
   pooled.postgres.secrets:
     names: [myuser]
     backend: vault
@@ -113,7 +118,7 @@ EXAMPLES = r"""
   no_log: true
   register: found # found.secrets.myuser
 
-- name: Password of the application exists in Secrets Manager
+- name: Generate the password of the application in Secrets Manager
   pooled.postgres.secrets:
     names: [myuser]
     backend: aws
@@ -122,7 +127,7 @@ EXAMPLES = r"""
     region: ap-southeast-1
   delegate_to: localhost
 
-- name: Password of the application is gone, and can be restored for seven days
+- name: Remove the password of the application, which can be restored for seven days
   pooled.postgres.secrets:
     names: [myuser]
     backend: aws
@@ -168,7 +173,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._secrets.manager i
 
 
 def main() -> None:
-    """Run what is left to the module: Secrets Manager. The rest is done by the action plugin of its name."""
+    """Handle Secrets Manager. The action plugin of the same name handles files and vault files."""
     module = AnsibleAWSModule(
         argument_spec=copy.deepcopy(model.ARGUMENT_SPEC),
         required_if=model.REQUIRED_IF,
@@ -176,7 +181,7 @@ def main() -> None:
     )
     params = module.params
     if params["backend"] != "aws":
-        module.fail_json(msg=f"Failed to use the backend {params['backend']}: it is on the controller only")
+        module.fail_json(msg=f"Failed to use the backend {params['backend']}: only the action plugin has it")
     try:
         store = ManagerStore(
             module.client("secretsmanager"), params["prefix"], params["stack"], params["force"]
@@ -185,15 +190,15 @@ def main() -> None:
     except SecretsError as error:
         module.fail_json(msg=str(error))
     for name, value in result.get("secrets", {}).items():
-        # Ansible would put asterisks there, and they would become the password.
+        # Ansible would mask this part, and the masked value would become the password.
         if any(hidden in value for hidden in module.no_log_values):
             module.fail_json(
                 msg=f"Failed to return secret {params['prefix']}{name}: a credential of AWS is part of it"
             )
     for name in store.strangers:
         module.warn(
-            f"Secret {params['prefix']}{name} stays: it does not carry the tag Stack={params['stack']}, so it"
-            " was not made here"
+            f"Secret {params['prefix']}{name} stays: it lacks the tag Stack={params['stack']}, so this"
+            " stack did not create it"
         )
     if not module._diff:
         del result["diff"]

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: served_certificate_info
-short_description: Says whether PostgreSQL or PgBouncer serves the certificate that is in a file
+short_description: Compare the certificate that PostgreSQL or PgBouncer serves with a file
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Connects as a client does, asks for TLS, and compares the certificate that it is shown with a file.
-  - A server goes on with the certificate that it has read, until it is told to read its files anew.
-    What is in the file says nothing of it.
-  - C(community.crypto.get_certificate) does not speak PostgreSQL's protocol, in which TLS is asked for.
-  - The certificate is not verified. No user is logged in.
+  - Connects as a client, requests TLS, and compares the certificate of the server with a file.
+  - A server keeps the certificate that it has read until it is reloaded, whatever the file contains.
+  - C(community.crypto.get_certificate) does not speak PostgreSQL's protocol, which TLS is part of.
+  - It does not verify the certificate, and does not log in.
 extends_documentation_fragment:
   - pooled.postgres.attributes
   - pooled.postgres.attributes.info_module
 options:
   path:
-    description: The file, whose first certificate is meant.
+    description: File. Its first certificate counts.
     type: path
     required: true
   host:
@@ -29,24 +28,24 @@ options:
     type: str
     default: 127.0.0.1
   port:
-    description: Its TCP port.
+    description: TCP port of the server.
     type: int
     required: true
   connections:
     description:
-      - How often to connect. Where several processes share a port, each connection may come to another one.
+      - Number of connections. If several processes share the port, each connection may reach another one.
     type: int
     default: 1
   wait:
     description:
-      - Seconds to wait until the certificate is served. After that the task fails.
-      - With V(0) it looks once and does not fail.
+      - Seconds to wait until the server has the certificate. After that the task fails.
+      - With V(0) the module looks once and does not fail.
     type: int
     default: 0
 """
 
 EXAMPLES = r"""
-- name: PostgreSQL serves the certificate that is in place
+- name: Verify that PostgreSQL serves its certificate
   pooled.postgres.served_certificate_info:
     path: /etc/ssl/pooled/postgres/server.crt
     port: 5432
@@ -55,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 current:
-  description: Whether every connection was shown the certificate of the file.
+  description: Whether every connection got the certificate of the file.
   returned: success
   type: bool
   sample: true
@@ -65,13 +64,13 @@ answered:
   type: bool
   sample: true
 served:
-  description: SHA-256 fingerprints of the certificates that were shown. Empty where there is no TLS.
+  description: SHA-256 fingerprints of the certificates that the server showed. Empty without TLS.
   returned: success
   type: list
   elements: str
   sample: [0f343b0931126a20f133d67c2b018a3b5f1c4d0d9ad5b8a6c7f7e1f4f0a6b4a2]
 expected:
-  description: Fingerprint of the certificate in the file. Empty where there is none yet.
+  description: Fingerprint of the certificate in the file. Empty if the file is missing.
   returned: success
   type: str
   sample: 0f343b0931126a20f133d67c2b018a3b5f1c4d0d9ad5b8a6c7f7e1f4f0a6b4a2
@@ -87,7 +86,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._tls.errors import
 
 
 def look(params: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the result of looking once, and what is wrong with it."""
+    """Look once; return the result and what is wrong with it, empty if nothing is."""
     expected = api.fingerprint(params["path"]) if params["wait"] or Path(params["path"]).exists() else ""
     shown: set[str | None] = set()
     cause = ""
@@ -110,7 +109,7 @@ def look(params: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def ensure(params: dict[str, Any]) -> dict[str, Any]:
-    """Look, as long as it is to be waited, and return the result. Raises CertificateError."""
+    """Look until the certificate is current or the time is over. Raises CertificateError."""
     deadline = time.monotonic() + params["wait"]
     while True:
         result, cause = look(params)
@@ -118,8 +117,8 @@ def ensure(params: dict[str, Any]) -> dict[str, Any]:
             return result
         if time.monotonic() > deadline:
             raise CertificateError(
-                f"Failed to find the certificate {params['path']} served at {params['host']} port "
-                f"{params['port']}: {cause}. Look at the server's log for why it did not take the file over"
+                f"Failed to verify that the server at {params['host']} port {params['port']} has the"
+                f" certificate {params['path']}: {cause}. The server's log says why it did not load the file"
             )
         time.sleep(0.2)
 

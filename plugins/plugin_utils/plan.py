@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 ROLES = Path(__file__).parents[2] / "roles"
 Render = Callable[..., str]
+_CONVERSION = re.compile(r"^argument '(\w+)' is of type \w+ and we were unable to convert to \w+: (.*?)\.?$")
 
 
 def role_options(role: str) -> dict[str, Any]:
@@ -49,14 +51,17 @@ def without_none(value: Any, spec: Mapping[str, Any]) -> Any:
 def validated(options: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return typed inputs, and what is wrong with them. No problem shows the value of a secret."""
     result = ArgumentSpecValidator(dict(options)).validate(dict(values), validate_role_argument_spec=True)
-    problems = [str(text) for text in remove_values(list(result.error_messages), result._no_log_values)]
+    said = remove_values(list(result.error_messages), result._no_log_values)
+    problems = [_CONVERSION.sub(r"\1: \2. Correct the value", str(text)) for text in said]
     typed = {name: without_none(result.validated_parameters.get(name), options[name]) for name in options}
     return typed, problems
 
 
-def renderer(role: str) -> Render:
+def renderer(role: str, start: str = "{{", end: str = "}}") -> Render:
     """Return a function that renders a template of the role; an unknown variable raises UndefinedError."""
     environment = Environment(
+        variable_start_string=start,
+        variable_end_string=end,
         loader=FileSystemLoader(ROLES / role / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -80,6 +85,8 @@ class PlanAction(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = False
     _supports_check_mode = True
     role: ClassVar[str]
+    # Module that looks at the host; it returns ``seen``.
+    module: ClassVar[str] = "pooled.postgres.host_info"
 
     def look(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of host_info."""
@@ -109,7 +116,7 @@ class PlanAction(ActionBase):  # type: ignore[misc]
         if problems:
             return self.refusal(problems)
         outcome = self._execute_module(
-            module_name="pooled.postgres.host_info", module_args=self.look(inputs), task_vars=variables
+            module_name=self.module, module_args=self.look(inputs), task_vars=variables
         )
         if "seen" not in outcome:
             return dict(outcome)

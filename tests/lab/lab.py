@@ -1,4 +1,4 @@
-"""The lab that molecule brought up, and ways to use it as its users do."""
+"""The lab that molecule started, used as its users do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATE = ROOT / ".state/lab"
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until something is so, and fail if it is not within so many seconds."""
+    """Wait until a condition holds; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -38,7 +38,7 @@ class Lab(Hosts):
     def playbook(
         self, name: str, *arguments: str, variables: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> Run:
-        """Run a playbook against the lab; variables go by a file, so that ``ps`` shows none."""
+        """Run a playbook against the lab. Variables go through a file, so that ``ps`` shows none."""
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             name,
@@ -65,14 +65,14 @@ class Lab(Hosts):
         return (STATE / "secrets/myuser").read_text().strip()
 
     def kept_with(self, secrets: list[bytes]) -> list[Path]:
-        """Return the files that this checkout keeps, outside the secrets' folder, and that hold a secret."""
-        # The hosts' disks are looked at on the hosts, by who may read what.
+        """Return the files of this checkout that hold a secret, outside the folder of secrets."""
+        # Another test searches the hosts' disks on the hosts.
         left_out = {STATE / "secrets", STATE / "volumes"}
         looked_at, found = 0, []
         for folder, folders, names in os.walk(ROOT / ".state"):
             folders[:] = [name for name in folders if Path(folder, name) not in left_out]
             for path in (Path(folder, name) for name in names):
-                # Scenarios run beside this: what they leave for a moment may be gone by now.
+                # Scenarios run beside this test and remove temporary files.
                 with suppress(FileNotFoundError):
                     if path.is_file():
                         content = path.read_bytes()
@@ -89,7 +89,7 @@ class Lab(Hosts):
         database: str = "mydb",
         client: str = monitoring,
     ) -> str:
-        """Log in from a host and return what the server says: ``ok``, or its error."""
+        """Log in from a host and return ``ok`` or the server's error."""
         return self.login_from(
             client,
             {

@@ -1,7 +1,4 @@
-"""What a run changes on a site that serves: authentication, passwords, pool mode and port.
-
-A run takes half a minute, so each changes several things, and the tests look at what came of it.
-"""
+"""Change authentication, passwords, pool mode and port of a site in use. Each run changes several."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ NASTY = "q\"uo'te \\back $dollar %percent `tick` {{ jinja }} pässwörd €"
 
 @dataclass(frozen=True)
 class PgBouncer:
-    """What PgBouncer is doing: its process id, its pool mode and the ports that it listens on."""
+    """PgBouncer's process id, pool mode and ports."""
 
     pid: str
     pool_mode: str
@@ -26,20 +23,20 @@ class PgBouncer:
 
 
 def pgbouncer(lab: Lab, port: int) -> PgBouncer:
-    """Look at PgBouncer on its host: from elsewhere the security group lets nobody see another port."""
+    """Look at PgBouncer on its host; the security group hides other ports from the rest."""
     console = f"sudo -u pgbouncer psql -h /run/pgbouncer/1 -p {port} pgbouncer -Atc 'SHOW CONFIG'"
     rows = lab.ssh(lab.database, console).stdout.splitlines()
     listening = lab.ssh(lab.database, "sudo ss -Htlnp | grep pgbouncer").stdout.splitlines()
     return PgBouncer(
         lab.ssh(lab.database, "systemctl show --property MainPID --value pgbouncer@1").stdout.strip(),
-        next((row.split("|")[1] for row in rows if row.startswith("pool_mode|")), "nobody answers"),
+        next((row.split("|")[1] for row in rows if row.startswith("pool_mode|")), "no answer"),
         {int(row.split()[3].rpartition(":")[2]) for row in listening},
     )
 
 
 @dataclass(frozen=True)
 class Step:
-    """The site after a run: PgBouncer, its userlist, what was printed, and what logging in says."""
+    """The site after a run: PgBouncer, its userlist, the output, and the results of logins."""
 
     pgbouncer: PgBouncer
     entries: list[str]
@@ -49,14 +46,14 @@ class Step:
 
 
 def step(lab: Lab, *, port: int = PGBOUNCER, password: str | None = None, **inputs: Any) -> Step:
-    """Run the database's playbook with these inputs, and look at what came of it."""
+    """Configure the database hosts with these inputs, and look at the result."""
     if password is not None:
-        # Ansible would take the braces for a template of ours.
+        # Ansible must not take the braces for a template.
         inputs["pooled_user_password"] = {"__ansible_unsafe": password}
     run = lab.playbook("playbooks/database.yml", variables={**inputs, "pooled_pgbouncer_port": port})
     assert run.returncode == 0, run.stdout[-3000:]
     password = password or lab.password()
-    # The security group opens the usual port only.
+    # The security group opens only the usual port.
     clients = {POSTGRESQL: lab.monitoring, port: lab.monitoring if port == PGBOUNCER else lab.database}
     return Step(
         pgbouncer(lab, port),
@@ -69,7 +66,7 @@ def step(lab: Lab, *, port: int = PGBOUNCER, password: str | None = None, **inpu
 
 @dataclass(frozen=True)
 class Changes:
-    """The site at first and after each run."""
+    """The site before the runs and after each of them."""
 
     first: PgBouncer
     tutorial: Step
@@ -80,9 +77,9 @@ class Changes:
 
 @pytest.fixture(scope="module")
 def changes(lab: Lab, secrets: list[bytes]) -> Changes:
-    """Go from the site's own inputs to the tutorial's, to others, and back."""
+    """Change the site to the tutorial's inputs, to others, and back."""
     first = pgbouncer(lab, PGBOUNCER)
-    # The tutorial's password is no secret: other tests that run beside these name it.
+    # The tutorial's password is public: other tests name it.
     with Watch([*secrets, NASTY.encode()]) as watch:
         try:
             tutorial = step(lab, pooled_auth_type="md5", password="mypassword", pgbouncer_pool_mode="session")
@@ -100,7 +97,7 @@ def changes(lab: Lab, secrets: list[bytes]) -> Changes:
         ("restored", '"myuser" "SCRAM-SHA-256$'),
     ],
 )
-def test_authentication_is_switched(changes: Changes, name: str, entry: str) -> None:
+def test_authentication_switches(changes: Changes, name: str, entry: str) -> None:
     seen: Step = getattr(changes, name)
     assert [line for line in seen.entries if line.startswith(entry)], len(seen.entries)
     assert set(seen.logins.values()) == {"ok"}
@@ -108,7 +105,7 @@ def test_authentication_is_switched(changes: Changes, name: str, entry: str) -> 
 
 
 @pytest.mark.parametrize(("name", "password"), [("tutorial", "mypassword"), ("moved", NASTY)])
-def test_a_changed_password_is_not_printed(changes: Changes, name: str, password: str) -> None:
+def test_the_output_shows_no_changed_password(changes: Changes, name: str, password: str) -> None:
     assert password not in getattr(changes, name).printed
 
 
@@ -117,13 +114,13 @@ def test_no_process_shows_a_changed_password(changes: Changes) -> None:
     assert changes.watch.found == set()
 
 
-def test_a_changed_pool_mode_keeps_clients_connected(changes: Changes) -> None:
+def test_a_new_pool_mode_keeps_clients_connected(changes: Changes) -> None:
     assert (changes.first.pool_mode, changes.tutorial.pgbouncer.pool_mode) == ("transaction", "session")
     assert changes.tutorial.pgbouncer.pid == changes.first.pid
 
 
-def test_a_changed_port_is_taken_over(changes: Changes) -> None:
-    """PgBouncer takes a new port over at its start only: a reload would leave the old one open."""
+def test_a_new_port_restarts_pgbouncer(changes: Changes) -> None:
+    """PgBouncer opens a new port only at its start; a reload would keep the old one."""
     assert (changes.tutorial.pgbouncer.ports, changes.moved.pgbouncer.ports) == ({PGBOUNCER}, {MOVED})
     assert changes.moved.pgbouncer.pid != changes.tutorial.pgbouncer.pid
     assert (changes.restored.pgbouncer.ports, changes.restored.pgbouncer.pool_mode) == (

@@ -1,4 +1,4 @@
-"""Monitoring of the lab: what it shows under load, alerts that fire and are resolved, and who gets at it."""
+"""Monitoring of the lab: figures under load, alerts that fire and resolve, and open ports."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from lab import Lab, wait
 from real_hosts import ROOT
 
 POSTGRESQL, PGBOUNCER, PROMETHEUS = 5432, 6432, 9090
-# Alerts are to come while a test waits, and not in minutes.
+# Alerts fire within seconds instead of minutes.
 QUICK = {
     "monitoring_scrape_interval": "5s",
     "monitoring_evaluation_interval": "5s",
     "monitoring_thresholds": {"pooler_down_for": "0s", "pool_for": "0s", "connections_for": "0s"},
 }
 SECONDS, RATE = 60, 200
-# Within which what is so is scraped, judged and told, on a busy machine. In seconds.
+# Limit in seconds for Prometheus to scrape, evaluate and report on a busy machine.
 SOON = 240
 
-# What rules name and this lab can't have, and why.
+# Metrics in rules that this lab does not have, and why.
 NOT_HERE = {
     "pg_stat_replication_pg_wal_lsn_diff": "there is no standby",
     "pooled:pgbouncer_database_saturation:ratio": "no database has max_db_connections",
     "pooled_certificate_expiry_timestamp_seconds": "there is no TLS; tests/scenarios/exporters has it",
 }
 
-# Connections that are held while stdin is open, each asking its query again and again, if it has one.
+# Hold connections while stdin is open; each repeats its query, if it has one.
 HOLDING = """
 import json, sys, threading, psycopg2
 inputs = json.loads(sys.stdin.readline())
@@ -54,7 +54,7 @@ sys.stdin.read()
 ended.set()
 """
 
-# Which of a host's ports let somebody in, up to 10,000. What a security group drops takes the whole timeout.
+# Find the open ports of a host up to 10,000. A dropped packet takes the whole timeout.
 SCAN = """
 import asyncio, json, sys
 async def look(address, port, few):
@@ -74,7 +74,7 @@ print(json.dumps([port for port in asyncio.run(scan(json.load(sys.stdin))) if po
 
 @pytest.fixture(scope="module")
 def prometheus(lab: Lab) -> Iterator[api.Prometheus]:
-    """Return the lab's Prometheus, which scrapes more often meanwhile."""
+    """Return the lab's Prometheus, which scrapes more often during these tests."""
     quick = lab.playbook("playbooks/monitoring.yml", variables=QUICK)
     assert quick.returncode == 0, quick.stdout[-3000:]
     try:
@@ -96,9 +96,9 @@ class Load:
 
 @pytest.fixture(scope="module")
 def load(lab: Lab, prometheus: api.Prometheus) -> Load:
-    """Have 20 clients query through the pooler, at a rate that leaves the machine to others."""
+    """Run 20 clients through the pooler at a rate that leaves the machine time for other tests."""
     address = lab.facts()["private_addresses"][lab.database]
-    # Somebody is at it at each scrape: pgbench is told by connections that are not idle.
+    # Each scrape must find active connections.
     script = "SELECT count(*) FROM pg_class, pg_sleep(0.02);"
     pgbench = (
         f"pgbench --no-vacuum --client=20 --jobs=2 --rate={RATE} --time={SECONDS} --file=<(echo '{script}')"
@@ -114,7 +114,7 @@ def load(lab: Lab, prometheus: api.Prometheus) -> Load:
 
 
 def value(prometheus: api.Prometheus, query: str, at: float | None = None) -> float | None:
-    """Return the one figure of a query, now or at a time; None where there is none."""
+    """Return the one figure of a query, now or at a time; None without a figure."""
     found = prometheus.get("query", query=query, time=time.time() if at is None else at)["result"]
     assert len(found) < 2, found
     return float(found[0]["value"][1]) if found else None
@@ -128,7 +128,7 @@ def test_every_target_is_up(prometheus: api.Prometheus, load: Load) -> None:
         found = prometheus.get("targets", state="active")["activeTargets"]
         return [target["scrapeUrl"] for target in found if target["health"] != "up"]
 
-    # A single scrape may take too long just after the load.
+    # A single scrape may time out just after the load.
     wait(lambda: not down(), SOON)
 
 
@@ -141,7 +141,7 @@ def test_every_query_of_every_panel_has_data(prometheus: api.Prometheus, load: L
     assert found.stale == []
 
 
-def test_every_metric_that_a_rule_names_exists(prometheus: api.Prometheus, load: Load) -> None:
+def test_every_metric_of_a_rule_exists(prometheus: api.Prometheus, load: Load) -> None:
     there = set(prometheus.get("label/__name__/values"))
     groups = prometheus.get("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
@@ -155,7 +155,7 @@ def test_every_metric_that_a_rule_names_exists(prometheus: api.Prometheus, load:
     assert named - there == set(NOT_HERE)
 
 
-def test_transactions_are_those_that_pgbench_counted(prometheus: api.Prometheus, load: Load) -> None:
+def test_prometheus_counts_the_transactions_of_pgbench(prometheus: api.Prometheus, load: Load) -> None:
     query = 'sum(rate(pgbouncer_stats_sql_transactions_pooled_total{database="mydb"}[40s]))'
     counted = value(prometheus, query, load.end - 10)
     assert counted == pytest.approx(load.tps, rel=0.05)
@@ -170,7 +170,7 @@ def firing(prometheus: api.Prometheus) -> set[str]:
 
 
 def pools(lab: Lab) -> dict[str, int]:
-    """Return what SHOW POOLS says of the user's pool, over all processes."""
+    """Return the figures of SHOW POOLS for the user's pool, summed over all processes."""
     psql = "psql -XAtq -p 6432 -U pgbouncer pgbouncer -c 'SHOW POOLS' -F ' '"
     rows = lab.ssh(
         lab.database, f'for s in /run/pgbouncer/*/; do sudo -u pgbouncer {psql} -h "$s"; done'
@@ -182,7 +182,7 @@ def pools(lab: Lab) -> dict[str, int]:
 
 @contextmanager
 def holding(lab: Lab, port: int, count: int, query: str = "") -> Iterator[None]:
-    """Hold so many connections of the user's from the monitoring host."""
+    """Hold so many connections of the user from the monitoring host."""
     options = {
         "host": lab.facts()["private_addresses"][lab.database],
         "port": port,
@@ -197,11 +197,11 @@ def holding(lab: Lab, port: int, count: int, query: str = "") -> Iterator[None]:
         assert process.stdin
         process.stdin.write(json.dumps({"options": options, "count": count, "query": query}) + "\n")
         process.stdin.flush()
-        # The end of the block closes stdin, and waits.
+        # The end of the block closes stdin and waits.
         yield
 
 
-def test_full_pools_and_a_silent_exporter_raise_alerts_that_are_resolved(
+def test_alerts_of_full_pools_and_a_stopped_exporter_fire_and_resolve(
     lab: Lab, prometheus: api.Prometheus, load: Load
 ) -> None:
     expected = {"PgBouncerPoolSaturated", "PostgresConnectionsNearLimit", "ExporterDown"}
@@ -213,7 +213,7 @@ def test_full_pools_and_a_silent_exporter_raise_alerts_that_are_resolved(
             holding(lab, POSTGRESQL, 70),
         ):
             wait(lambda: expected <= firing(prometheus), SOON)
-            # What is shown is what PgBouncer says.
+            # Prometheus must agree with PgBouncer.
             shown = {
                 name: value(
                     prometheus, f'sum(pgbouncer_pools_{name}_connections{{database="mydb",user="myuser"}})'
@@ -227,7 +227,7 @@ def test_full_pools_and_a_silent_exporter_raise_alerts_that_are_resolved(
     wait(lambda: not firing(prometheus) & expected, SOON)
 
 
-def test_a_stopped_pooler_raises_an_alert_that_is_resolved(
+def test_the_alert_of_a_stopped_pooler_fires_and_resolves(
     lab: Lab, prometheus: api.Prometheus, load: Load
 ) -> None:
     lab.ssh(lab.database, "sudo systemctl stop 'pgbouncer@*'")
@@ -238,12 +238,12 @@ def test_a_stopped_pooler_raises_an_alert_that_is_resolved(
     wait(lambda: "PgBouncerDown" not in firing(prometheus), SOON)
 
 
-def test_a_scan_finds_what_is_stated_and_nothing_else(lab: Lab, prometheus: api.Prometheus) -> None:
+def test_a_scan_finds_only_the_documented_ports(lab: Lab, prometheus: api.Prometheus) -> None:
     addresses = lab.facts()["private_addresses"]
     database, monitoring = addresses[lab.database], addresses[lab.monitoring]
 
     def from_here(address: str) -> set[int]:
-        """Scan from this machine, which is what infrastructure_admin_cidr names."""
+        """Scan from this machine, which infrastructure_admin_cidr names."""
         command = [sys.executable, "-c", SCAN]
         found = subprocess.run(command, input=json.dumps(address), capture_output=True, text=True, check=True)
         return set(json.loads(found.stdout))
@@ -253,7 +253,7 @@ def test_a_scan_finds_what_is_stated_and_nothing_else(lab: Lab, prometheus: api.
         assert result.returncode == 0, result.stderr
         return set(json.loads(result.stdout))
 
-    # Where its archive is within reach, there is a Grafana.
+    # Grafana runs if its archive is reachable.
     assert from_here(monitoring) - {3000} == {22, PROMETHEUS}
     assert from_here(database) == set()
     assert between(lab.database, monitoring) == set()

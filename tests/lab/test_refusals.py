@@ -1,4 +1,4 @@
-"""Bad input is refused before anything changes, with what to do."""
+"""Wrong inputs are refused before anything changes, with advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from lab import Lab
-from real_hosts import changed_nothing
+from real_hosts import changed_nothing, recap
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,30 @@ from real_hosts import changed_nothing
     ],
     ids=str,
 )
-def test_a_site_that_could_not_work_is_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
-    """What the roles refuse by themselves is tried in their scenarios."""
+def test_wrong_inputs_of_a_host_are_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
     result = lab.playbook("playbooks/database.yml", variables=variables)
     assert result.returncode != 0
     # YAML folds long messages at spaces.
     assert said in " ".join(result.stdout.split()), result.stdout
+    assert changed_nothing(result), result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_wrong_inputs_of_all_roles_are_refused_together(lab: Lab) -> None:
+    """The refusal comes before the first API call, so it needs no emulator and no host."""
+    wrong = {
+        "infrastructure_private_subnet_cidr": "10.9.0.0/24",
+        "postgres_max_connections": "many",
+        "pgbouncer_default_pool_size": "20x",
+        "exporters_kinds": ["nothing"],
+        "monitoring_scrape_interval": "soon",
+    }
+    result = lab.playbook("site.yml", variables=wrong)
+    assert result.returncode != 0
+    said = " ".join(result.stdout.split())
+    assert [name for name in wrong if name not in said] == [], result.stdout
+    assert "problems. Nothing was changed." in said
+    assert list(recap(result)) == ["localhost"], result.stdout
     assert changed_nothing(result), result.stdout
     assert "Traceback" not in result.stdout + result.stderr
 
@@ -50,7 +68,7 @@ def test_a_site_that_could_not_work_is_refused(lab: Lab, variables: dict[str, An
     ],
     ids=str,
 )
-def test_a_network_that_could_not_work_is_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
+def test_wrong_inputs_of_the_network_are_refused(lab: Lab, variables: dict[str, Any], said: str) -> None:
     result = lab.playbook("playbooks/provision.yml", "--skip-tags", "lab", variables=variables)
     assert result.returncode != 0
     assert said in " ".join(result.stdout.split()), result.stdout
@@ -58,7 +76,7 @@ def test_a_network_that_could_not_work_is_refused(lab: Lab, variables: dict[str,
 
 
 def test_a_refused_plan_ends_the_site(lab: Lab) -> None:
-    """What is refused for the infrastructure is not half done on the hosts."""
+    """A refused infrastructure changes no host."""
     variables = {"infrastructure_data_volume_size": 5, "pooled_max_connections": 150}
     result = lab.playbook("site.yml", "--skip-tags", "lab", variables=variables)
     assert result.returncode != 0
@@ -88,7 +106,7 @@ def test_a_host_that_never_answers_shows_its_console(lab: Lab) -> None:
 def test_a_taken_port_is_refused(lab: Lab) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        # Without its pid file, the emulator counts as not running.
+        # A new state directory has no pid file: its emulator is not running.
         result = lab.playbook(
             "playbooks/lab.yml",
             variables={"lab_state_dir": str(lab.state / "another"), "lab_emulator_port": port},
@@ -115,7 +133,7 @@ def test_a_second_lab_on_the_same_network_is_refused(lab: Lab) -> None:
         pytest.param("http://deb.debian.org/debian/", "20m", id="disk-full"),
     ],
 )
-def test_no_half_image_is_kept(lab: Lab, tmp_path: Path, mirror: str, size: str | None) -> None:
+def test_a_failed_image_leaves_nothing(lab: Lab, tmp_path: Path, mirror: str, size: str | None) -> None:
     directory = tmp_path / "image"
     if size:
         directory.mkdir()
@@ -126,7 +144,7 @@ def test_no_half_image_is_kept(lab: Lab, tmp_path: Path, mirror: str, size: str 
             "playbooks/provision.yml",
             "--skip-tags",
             "lab,infrastructure",
-            # A mirror of another name is another image, which has to be made.
+            # Another mirror means another image, which has to be built.
             variables={"lab_mirror": mirror, "lab_image_directory": str(directory / "made")},
         )
     finally:
@@ -176,8 +194,8 @@ def test_aws_without_credentials_points_to_the_lab(lab: Lab, tmp_path: Path) -> 
     assert "--target lab" in json.loads(result.stdout)["error"]
 
 
-def test_neither_root_nor_sudo_is_refused(lab: Lab, tmp_path: Path) -> None:
-    # The role asks `id -u`: another user's answer is all that it takes to need sudo.
+def test_a_user_without_sudo_is_refused(lab: Lab, tmp_path: Path) -> None:
+    # The role asks `id -u`: another user's id makes it use sudo.
     fake = tmp_path / "id"
     fake.write_text("#!/bin/sh\necho 1000\n")
     sudo = tmp_path / "sudo"

@@ -1,7 +1,4 @@
-"""What the lab survives: a killed emulator, a stopped host, an interrupted run.
-
-Each accident happens once, and its tests look at what came of it: a run takes the better part of a minute.
-"""
+"""The lab survives a killed emulator, a stopped host, a lost host and an interrupted run."""
 
 from __future__ import annotations
 
@@ -19,25 +16,25 @@ from lab import Lab, wait
 from real_hosts import Run
 from watch import Watch
 
-# Within which a started host serves, on a busy machine. In seconds.
+# Limit in seconds for a started host to serve on a busy machine.
 SOON = 60
 STRAY = "pooled-stray"
 
 
 def podman(*arguments: str) -> str:
-    """Run podman and return what it prints."""
+    """Run podman and return its output."""
     return subprocess.run(["podman", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def containers(lab: Lab) -> dict[str, str]:
-    """Return the ids of the lab's running containers by name; scenarios beside it have others."""
+    """Return the ids of the lab's running containers by name."""
     owned = ("--filter", "label=pooled_lab_instance", "--filter", f"label=pooled_lab_owner={lab.state}")
     rows = podman("ps", *owned, "--format", "{{.Names}} {{.ID}}").splitlines()
     return dict(row.split() for row in rows)
 
 
 def kept_row(lab: Lab) -> str:
-    """Return a row that only this database has."""
+    """Return a row that identifies this database."""
     query = "CREATE TABLE IF NOT EXISTS kept (at timestamptz DEFAULT now()); INSERT INTO kept DEFAULT VALUES;"
     result = lab.ssh(lab.database, f'sudo -u postgres psql -qAt -c "{query} SELECT min(at) FROM kept"')
     assert result.returncode == 0, result.stderr
@@ -46,7 +43,7 @@ def kept_row(lab: Lab) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What can be told of the lab before an accident and after it."""
+    """The state of the lab: its outputs, containers and a row of its database."""
 
     facts: dict[str, Any]
     containers: dict[str, str]
@@ -59,7 +56,7 @@ def see(lab: Lab) -> Seen:
 
 @dataclass(frozen=True)
 class Accident:
-    """The lab before an accident, and the run that put it right."""
+    """The lab before an accident, and the run that repaired it."""
 
     before: Seen
     recovery: Run
@@ -67,7 +64,7 @@ class Accident:
 
 @pytest.fixture(scope="module")
 def accident(lab: Lab) -> Accident:
-    """A killed emulator, a stopped host and the container of an instance that the API does not know."""
+    """Kill the emulator, stop a host, and add a container of an unknown instance; then run the playbooks."""
     before = see(lab)
     os.kill(int((lab.state / "emulator/pid").read_text()), signal.SIGKILL)
     podman("stop", "--time", "5", f"pooled-{lab.database}")
@@ -82,23 +79,23 @@ def accident(lab: Lab) -> Accident:
     return Accident(before, recovery)
 
 
-def test_a_killed_emulator_comes_back_with_the_same_account(lab: Lab, accident: Accident) -> None:
+def test_a_killed_emulator_restarts_with_the_same_account(lab: Lab, accident: Accident) -> None:
     assert "nothing to do" in accident.recovery.stdout
     assert lab.facts() == accident.before.facts
 
 
-def test_a_stopped_host_is_started_with_its_data(lab: Lab, accident: Accident) -> None:
+def test_a_stopped_host_starts_with_its_data(lab: Lab, accident: Accident) -> None:
     wait(lambda: lab.login(6432, lab.password()) == "ok", SOON)
     assert containers(lab) == accident.before.containers
     assert kept_row(lab) == accident.before.row
 
 
-def test_an_instance_that_is_no_more_takes_its_host_along(accident: Accident) -> None:
+def test_the_container_of_an_unknown_instance_is_removed(accident: Accident) -> None:
     assert accident.recovery.returncode == 0
     assert STRAY not in podman("ps", "--all", "--format", "{{.Names}}").split()
 
 
-def test_a_lost_host_is_built_anew_and_takes_its_data_over(lab: Lab, ec2: Any, accident: Accident) -> None:
+def test_a_lost_host_is_rebuilt_and_takes_over_its_data(lab: Lab, ec2: Any, accident: Accident) -> None:
     row, lost = kept_row(lab), lab.facts()["instance_ids"][lab.database]
     ec2.terminate_instances(InstanceIds=[lost])
     rebuilt = lab.runner("up")
@@ -110,7 +107,7 @@ def test_a_lost_host_is_built_anew_and_takes_its_data_over(lab: Lab, ec2: Any, a
 
 @dataclass(frozen=True)
 class Interruption:
-    """A run that was interrupted, what was left of it, and the run after it."""
+    """An interrupted run, the processes that it left, and the next run."""
 
     before: Seen
     code: int
@@ -121,7 +118,7 @@ class Interruption:
 
 @pytest.fixture(scope="module")
 def interruption(lab: Lab, secrets: list[bytes]) -> Interruption:
-    """A run interrupted between the emulator's start and its replay, which leaves the account empty."""
+    """Interrupt a run between the emulator's start and its replay, which leaves the account empty."""
     before = see(lab)
     query = "SET ROLE myuser; CREATE TABLE IF NOT EXISTS own (id serial)"
     assert lab.ssh(lab.database, f'sudo -u postgres psql -q mydb -c "{query}"').returncode == 0
@@ -154,19 +151,19 @@ def _works_on(process: Path, root: Path) -> bool:
         return False
 
 
-def test_an_interrupted_run_says_so_and_leaves_no_orphan(interruption: Interruption) -> None:
+def test_an_interrupted_run_ends_with_130_and_leaves_no_process(interruption: Interruption) -> None:
     assert interruption.code == 130
     assert interruption.orphans == []
 
 
-def test_an_emulator_that_never_came_up_is_started_anew(lab: Lab, interruption: Interruption) -> None:
+def test_a_half_started_emulator_is_started_again(lab: Lab, interruption: Interruption) -> None:
     assert lab.facts() == interruption.before.facts
     assert containers(lab) == interruption.before.containers
     assert kept_row(lab) == interruption.before.row
 
 
-def test_the_run_after_it_changes_nothing_on_the_hosts(lab: Lab, interruption: Interruption) -> None:
-    """Not for tables of users either: who owns one has its rights, a grant would be a change each time."""
+def test_the_next_run_changes_nothing_on_the_hosts(lab: Lab, interruption: Interruption) -> None:
+    """A user who owns a table needs no grant on it."""
     counts = json.loads(interruption.again.stdout)["hosts"]
     assert {host: counts[host]["changed"] for host in (lab.database, lab.monitoring)} == {
         lab.database: 0,
@@ -174,7 +171,7 @@ def test_the_run_after_it_changes_nothing_on_the_hosts(lab: Lab, interruption: I
     }
 
 
-def test_a_run_of_the_whole_site_shows_no_password(
+def test_a_run_of_the_site_shows_no_password(
     lab: Lab, interruption: Interruption, secrets: list[bytes]
 ) -> None:
     assert interruption.watch.looked_at > 100

@@ -1,4 +1,4 @@
-"""Security groups are enforced: what the emulated API says of a port is so, on the hosts and at once."""
+"""Hosts enforce their security groups at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from lab import Lab, wait
 
 SSH, POSTGRESQL, PGBOUNCER = 22, 5432, 6432
-# PostgreSQL, PgBouncer, and what the exporters of both and of the host listen on.
+# SSH, PostgreSQL, PgBouncer and the three exporters.
 PORTS = (SSH, POSTGRESQL, PGBOUNCER, 9187, 9127, 9100)
-# Within which the hosts follow the API, on a busy machine. In seconds.
+# Limit in seconds for hosts to follow the API on a busy machine.
 SOON = 60
-# A stopped host shuts its services down first, a started one boots.
+# Limit in seconds for a host to stop its services, or to boot.
 LATER = 120
 
 CONNECT = """
@@ -30,7 +30,7 @@ except OSError as e:
 
 @pytest.fixture(scope="module")
 def listening(lab: Lab) -> Iterator[list[int]]:
-    """Have something listen on every port, for a few minutes at most; return those where nothing did."""
+    """Start listeners on silent ports, for five minutes at most, and return those ports."""
     silent = [port for port in PORTS if not listens(lab, port)]
     for port in silent:
         unit = f"--unit=listener-{port} --property=RuntimeMaxSec=300 --collect"
@@ -43,7 +43,7 @@ def listening(lab: Lab) -> Iterator[list[int]]:
 
 
 def listens(lab: Lab, port: int) -> bool:
-    """Return whether something on the database host listens on a port."""
+    """Return whether a program on the database host listens on a port."""
     return bool(lab.ssh(lab.database, f"ss -Hltn sport = :{port}").stdout.strip())
 
 
@@ -68,7 +68,7 @@ def from_monitoring(lab: Lab, port: int) -> str:
 
 
 def permission(ec2: Any, lab: Lab, port: int) -> tuple[str, dict[str, Any]]:
-    """Return the database host's group and the one rule of it that opens a port."""
+    """Return the database host's group and its one rule that opens a port."""
     instance_id = lab.facts()["instance_ids"][lab.database]
     instance = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
     ids = [group["GroupId"] for group in instance["SecurityGroups"]]
@@ -82,25 +82,27 @@ def permission(ec2: Any, lab: Lab, port: int) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_the_database_host_is_closed_to_all_but_the_monitoring_host(
+def test_only_the_monitoring_host_reaches_the_database_host(
     lab: Lab, listening: list[int], port: int
 ) -> None:
-    # Dropped, not refused: nobody answers.
+    # Packets are dropped, not refused.
     assert from_here(lab, port) == "TimeoutError"
     assert from_monitoring(lab, port) == "open"
 
 
-def test_what_no_group_opens_is_closed(lab: Lab) -> None:
-    """Not refused, as an open port would be on which nothing listens."""
+def test_a_port_without_a_rule_is_closed(lab: Lab) -> None:
+    """An open port without a listener would refuse instead."""
     assert from_monitoring(lab, 5433) == "TimeoutError"
 
 
-def test_a_rule_opens_and_its_end_closes_a_port(lab: Lab, ec2: Any, listening: list[int]) -> None:
+def test_revoking_a_rule_closes_its_port_and_authorizing_opens_it(
+    lab: Lab, ec2: Any, listening: list[int]
+) -> None:
     group, rule = permission(ec2, lab, POSTGRESQL)
     ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[rule])
     try:
         wait(lambda: from_monitoring(lab, POSTGRESQL) == "TimeoutError", SOON)
-        # The others stay.
+        # Other rules stay in force.
         assert from_monitoring(lab, SSH) == "open"
     finally:
         ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[rule])
@@ -108,9 +110,7 @@ def test_a_rule_opens_and_its_end_closes_a_port(lab: Lab, ec2: Any, listening: l
     assert from_here(lab, POSTGRESQL) == "TimeoutError"
 
 
-def test_an_instance_takes_its_host_along_when_it_stops_and_starts(
-    lab: Lab, ec2: Any, listening: list[int]
-) -> None:
+def test_a_host_stops_and_starts_with_its_instance(lab: Lab, ec2: Any, listening: list[int]) -> None:
     instance_id = lab.facts()["instance_ids"][lab.database]
     ec2.stop_instances(InstanceIds=[instance_id])
     try:
@@ -119,7 +119,7 @@ def test_an_instance_takes_its_host_along_when_it_stops_and_starts(
         ec2.start_instances(InstanceIds=[instance_id])
     wait(lambda: _runs(lab), LATER)
     wait(lambda: lab.ssh(lab.database, "true").returncode == 0, LATER)
-    # What was applied to its network namespace went with that.
+    # The new network namespace must get the rules again.
     assert from_here(lab, SSH) == "TimeoutError"
     assert from_monitoring(lab, 5433) == "TimeoutError"
     services = [port for port in (POSTGRESQL, PGBOUNCER) if port not in listening]

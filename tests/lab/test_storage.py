@@ -1,4 +1,4 @@
-"""The volume of PostgreSQL's data: mounted by its lasting name, and what PostgreSQL needs to start."""
+"""The data volume: mounted by its stable name, and required by PostgreSQL's unit."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ BY_ID = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol"
 
 
 def on_database(lab: Lab, command: str) -> str:
-    """Return what a command on the database host prints, which must succeed."""
+    """Return the output of a command on the database host; the command must succeed."""
     result = lab.ssh(lab.database, command)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
-def test_the_volume_is_mounted_now_and_after_a_boot_by_the_name_that_lasts(lab: Lab) -> None:
+def test_the_volume_is_mounted_now_and_at_boot_by_its_stable_name(lab: Lab) -> None:
     entry = on_database(
         lab, f"findmnt --fstab --noheadings --output SOURCE,FSTYPE,OPTIONS {MOUNTPOINT}"
     ).split()
     assert entry[0].startswith(BY_ID)
     assert entry[1] == "ext4"
-    # A host without its volume can be looked at.
+    # A host must boot without its volume, for repair.
     assert "nofail" in entry[2].split(",")
     mounted = on_database(
         lab, f"findmnt --mountpoint {MOUNTPOINT} --noheadings --output SOURCE,FSTYPE"
@@ -29,12 +29,12 @@ def test_the_volume_is_mounted_now_and_after_a_boot_by_the_name_that_lasts(lab: 
     assert mounted == [on_database(lab, f"readlink --canonicalize {entry[0]}"), "ext4"]
 
 
-def test_the_data_of_postgresql_is_on_the_volume(lab: Lab) -> None:
+def test_postgresql_keeps_its_data_on_the_volume(lab: Lab) -> None:
     directory = on_database(lab, "sudo -u postgres psql -Atc 'SHOW data_directory'")
     assert on_database(lab, f"sudo findmnt --target {directory} --noheadings --output TARGET") == MOUNTPOINT
 
 
-def test_postgresql_starts_only_where_the_volume_is_mounted(lab: Lab) -> None:
+def test_postgresql_starts_only_with_the_volume_mounted(lab: Lab) -> None:
     version = on_database(
         lab, "sudo -u postgres psql -Atc \"SELECT current_setting('server_version_num')::int / 10000\""
     )

@@ -1,4 +1,4 @@
-"""Volumes come, grow and go with the calls of the emulated API, on a host that runs."""
+"""A running host follows the emulated API when a volume is attached, grows or is detached."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from lab import Lab, wait
 
-# Within which the hosts follow the API, on a busy machine. In seconds.
+# Limit in seconds for hosts to follow the API on a busy machine.
 SOON = 60
 GIB = 1024**3
 
 
 def size(lab: Lab, link: str) -> int:
-    """Return the size in bytes of a block device of the monitoring host, 0 if there is none of the name."""
+    """Return the size in bytes of a block device of the monitoring host, 0 without such a device."""
     return int(lab.ssh(lab.monitoring, f"sudo blockdev --getsize64 {link} 2>/dev/null").stdout or 0)
 
 
 def loops(volume: str) -> str:
-    """Return the loop devices of this machine over a volume's file."""
+    """Return the loop devices of this machine that use a volume's file."""
     listed = subprocess.run(
         ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"],
         capture_output=True,
@@ -29,7 +29,7 @@ def loops(volume: str) -> str:
     return "\n".join(line for line in listed.stdout.splitlines() if volume in line)
 
 
-def test_a_volume_comes_grows_and_goes(lab: Lab, ec2: Any) -> None:
+def test_a_volume_is_attached_grown_and_detached(lab: Lab, ec2: Any) -> None:
     instance_id = lab.facts()["instance_ids"][lab.monitoring]
     instance = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
     zone = instance["Placement"]["AvailabilityZone"]
@@ -38,14 +38,14 @@ def test_a_volume_comes_grows_and_goes(lab: Lab, ec2: Any) -> None:
     try:
         ec2.attach_volume(VolumeId=volume, InstanceId=instance_id, Device="/dev/sdx")
         wait(lambda: size(lab, link) == GIB, SOON)
-        # Else systemd would not mount it at the next boot.
+        # Without this unit, systemd would not mount it at the next boot.
         escaped = lab.ssh(lab.monitoring, f"systemd-escape --path --suffix=device {link}").stdout.strip()
         wait(lambda: lab.ssh(lab.monitoring, f"systemctl is-active '{escaped}'").returncode == 0, SOON)
         ec2.modify_volume(VolumeId=volume, Size=2)
         wait(lambda: size(lab, link) == 2 * GIB, SOON)
         ec2.detach_volume(VolumeId=volume)
         wait(lambda: size(lab, link) == 0 and not loops(volume), SOON)
-        # Its data outlives that.
+        # Detaching keeps the data.
         assert (lab.state / "volumes" / volume).exists()
     finally:
         if ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Attachments"]:
@@ -55,7 +55,7 @@ def test_a_volume_comes_grows_and_goes(lab: Lab, ec2: Any) -> None:
 
 
 @pytest.mark.parametrize("host", ["database", "monitoring"])
-def test_hosts_are_healthy(lab: Lab, host: str) -> None:
-    """A unit that waits for a device, or fails, would show here."""
+def test_no_unit_of_a_host_failed(lab: Lab, host: str) -> None:
+    """A unit that failed or waits for a device would show here."""
     result = lab.ssh(getattr(lab, host), "timeout 120 systemctl is-system-running --wait")
     assert result.stdout.strip() == "running", lab.ssh(getattr(lab, host), "systemctl --failed").stdout

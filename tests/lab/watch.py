@@ -1,4 +1,4 @@
-"""Looks for secrets in what every user of this machine may see of its processes."""
+"""Look for secrets in the arguments and environment of all processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Watch(threading.Thread):
-    """Reads every process' arguments and environment, those of the hosts included, while its block lasts."""
+    """Read the arguments and environment of every process, also of the hosts, while the block runs."""
 
     def __init__(self, secrets: list[bytes]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Watch(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Look until told to stop; each program once, for it costs what is being measured."""
+        """Look until the block ends; each program once, to keep the cost low."""
         while not self._ended.wait(0.05):
             for process in Path("/proc").glob("[0-9]*"):
                 try:

@@ -1,4 +1,4 @@
-"""The bare hosts that a molecule scenario brought up, and ways to use them as their users do."""
+"""The bare hosts of a running molecule scenario: playbooks, commands, queries and logins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Scenario(Hosts):
         self.folder = ROOT / "molecule" / name
         super().__init__(ROOT / ".state/scenarios" / name)
         inventory = yaml.safe_load((self.folder / "inventory.yml").read_text())
-        # Each scenario's are in one group, which its role is for.
+        # Each scenario has one group.
         (self.group, members), *_ = inventory["all"]["children"].items()
         self.hosts: tuple[str, ...] = tuple(members["hosts"])
 
@@ -32,10 +32,10 @@ class Scenario(Hosts):
         variables: Mapping[str, Any] | None = None,
         by_host: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Run:
-        """Run a playbook, the scenario's own by default; variables go by a file, so that ``ps`` has none.
+        """Run a playbook, by default the scenario's. Variables go by a file, so that ``ps`` shows none.
 
-        With ``by_host`` it runs on those hosts only, each with variables of its own: one run for several
-        cases, for most of a run's time is spent on what all hosts do at once.
+        With ``by_host`` it runs on those hosts only, each with its own variables. Cases in one run are
+        faster, because hosts run in parallel.
         """
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
@@ -56,19 +56,19 @@ class Scenario(Hosts):
             return self.run(*command)
 
     def root(self, host: str, command: str, stdin: str | None = None) -> str:
-        """Return what a command of root's prints, which must succeed."""
+        """Run a command as root, which must succeed, and return its output."""
         result = self.ssh(host, f"sudo sh -c {shlex.quote(command)}", stdin=stdin)
         assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
         return result.stdout.strip()
 
     def query(self, host: str, sql: str, database: str = "postgres") -> str:
-        """Return what PostgreSQL answers its superuser, whose command must succeed."""
+        """Run SQL as PostgreSQL's superuser, which must succeed, and return its output."""
         result = self.psql(host, sql, database)
         assert result.returncode == 0, f"{sql}: {result.stderr}"
         return result.stdout.strip()
 
     def psql(self, host: str, sql: str, database: str = "postgres") -> Run:
-        """Ask PostgreSQL as its superuser. The cluster is the only one, so psql finds its port."""
+        """Run SQL as PostgreSQL's superuser. The host has one cluster, so psql finds its port."""
         return self.ssh(host, f"sudo -u postgres psql -XAtq -v ON_ERROR_STOP=1 -d {database}", stdin=sql)
 
     def login(
@@ -81,9 +81,9 @@ class Scenario(Hosts):
         *,
         options: Mapping[str, str] | None = None,
     ) -> str:
-        """Log in over loopback and return what the server says: ``ok``, or its error.
+        """Log in over loopback and return ``ok`` or the server's error.
 
-        ``port`` is PostgreSQL's where it is 0. Options are libpq's.
+        Port 0 stands for PostgreSQL's port. Options are libpq's.
         """
         return self.login_from(
             host,

@@ -60,7 +60,7 @@ class Point(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """What to set, why, and whether it is shown to be faster than what there is."""
+    """What to set, why, and whether it is faster than the present setting."""
 
     faster: bool
     recommended: dict[str, int]
@@ -92,7 +92,7 @@ def problems(
     Args:
         inputs: ``pool_sizes``, ``processes``, ``clients``, ``jobs``, ``seconds`` and ``repeats``.
         site: see ``needed``.
-        present: ``default_pool_size`` and ``processes`` that there are.
+        present: the present ``default_pool_size`` and ``processes``.
         where: ``database`` and ``user`` that the load is on.
     """
     lists = [name for name in ("pool_sizes", "processes") if isinstance(inputs[name], list)]
@@ -131,7 +131,7 @@ def problems(
         ]
         if len(tried) < 2:
             found.append(
-                "there is only one setting to try: name others in advise_pool_sizes or advise_processes"
+                "only one setting is left to try: name others in advise_pool_sizes or advise_processes"
             )
     return found
 
@@ -141,9 +141,9 @@ def steps(
 ) -> list[dict[str, Any]]:
     """Return what to measure, in order: ``default_pool_size``, ``processes``, ``repeat``, ``switch``.
 
-    Every repeat goes through all settings, each in the opposite direction of the one before, so that what the
-    machine does meanwhile is no setting's alone. The present one is always among them. ``switch`` is true
-    where the number of processes is another than just before.
+    Every repeat goes through all settings, each in the opposite direction of the one before, so that other
+    work of the machine affects all settings. The present one is always among them. ``switch`` is true where
+    the number of processes changes.
     """
     settings = [
         (processes, size)
@@ -193,7 +193,7 @@ def _whole(value: Any, least: int = 1) -> bool:
 def run(
     step: Mapping[str, Any], measured: Mapping[str, Any], pools: Iterable[Mapping[str, Any]], database: str
 ) -> dict[str, Any]:
-    """Return a run as ``points`` takes it.
+    """Return a run as ``points`` accepts it.
 
     Args:
         step: one of ``steps``.
@@ -275,12 +275,12 @@ def advise(
 
     Args:
         measured: what ``points`` returned.
-        present: the settings that there are, by the keys of ``NAMES``.
+        present: the present settings, by the keys of ``NAMES``.
         site: see ``needed``.
-        clients: how many there were.
+        clients: number of measured clients.
 
     Raises:
-        ValueError: nothing can be said, and why.
+        ValueError: the measurements allow no advice; the text has the reason.
     """
     now = _present(measured, present)
     sound = [point for point in measured if not point.error]
@@ -320,8 +320,8 @@ def _present(measured: Sequence[Point], present: Mapping[str, int]) -> Point:
             else f"{now.runs if now else 0} of {statistics.ENOUGH} runs of it were made"
         )
         raise ValueError(
-            f"Failed to compare with the present default_pool_size of {setting[0]}: {cause}. Nothing is"
-            f" recommended"
+            f"Failed to compare with the present default_pool_size of {setting[0]}: {cause}. Nothing"
+            " is recommended"
         )
     few = [point for point in measured if not point.error and point.runs < statistics.ENOUGH]
     if few:
@@ -340,68 +340,64 @@ def _verdict(choice: Point, now: Point, best: Point, smallest: Point) -> tuple[l
                 f"A default_pool_size of {choice.words} beats the present {now.words}: {choice.measured} to"
                 f" {now.measured}, {choice.median / now.median:.2f} x."
             ],
-            f"The smallest pool that is within the spread of the best ({best.words}: {best.measured}) and"
-            f" faster than"
-            f" the present {now.words} ({now.measured}): it did {choice.measured}.",
+            f"The smallest pool within the spread of the best ({best.words}: {best.measured}) and faster"
+            f" than the present {now.words} ({now.measured}): it did {choice.measured}.",
         )
     answer = [
-        f"Nothing that was tried beats the present default_pool_size of {now.words}, {now.measured}: the"
+        f"No tried setting beats the present default_pool_size of {now.words}, {now.measured}: the"
         f" best,"
-        f" {best.words}, did {best.measured}, which is within what repeats differ by."
+        f" {best.words}, did {best.measured}, within the spread of the repeats."
         if best is not now
-        else f"Nothing that was tried beats the present default_pool_size of {now.words}, {now.measured}."
+        else f"No tried setting beats the present default_pool_size of {now.words}, {now.measured}."
     ]
     if smallest.default_pool_size < now.default_pool_size:
         answer.append(
             f"A pool of {smallest.words} did as much ({smallest.measured}) with fewer server connections:"
-            f" take it"
-            " where PostgreSQL's are needed for something else."
+            " use it if other work needs PostgreSQL's."
         )
-    return answer, "As it is: nothing that was tried is faster by more than the spread."
+    return answer, "Unchanged: no tried setting is faster by more than the spread."
 
 
 def _processes_reason(choice: Point, now: Point, measured: Sequence[Point]) -> str:
     tried = sorted({point.processes for point in measured})
     if len(tried) == 1:
-        return "As it is: no other number was tried."
+        return "Unchanged: no other number was tried."
     words = " and ".join(map(str, tried)) if len(tried) == 2 else ", ".join(map(str, tried))
     if choice.processes == now.processes:
-        return f"As it is: of {words}, no other was faster by more than the spread."
-    return f"Of {words}, what the pool above was measured with."
+        return f"Unchanged: of {words}, no other was faster by more than the spread."
+    return f"Of {words}, the number of the pool above."
 
 
 def _clients(present: int, clients: int) -> tuple[int, str]:
     if present >= 2 * clients:
         return present, (
-            f"As it is: twice the {clients} clients that were measured, or more. One that waits for a"
-            f" server connection"
-            " costs some kilobytes of PgBouncer's memory; one beyond the limit is refused."
+            f"Unchanged: at least twice the {clients} measured clients. A client that waits for a server"
+            " connection costs some kilobytes of PgBouncer's memory; one beyond the limit is refused."
         )
     return -(-2 * clients // 100) * 100, (
-        f"Twice the {clients} clients that were measured: those that come while others have yet to leave"
-        f" wait, and are"
-        " not refused. Each costs some kilobytes of PgBouncer's memory."
+        f"Twice the {clients} measured clients: new ones wait while others still disconnect, and are not"
+        " refused. Each costs some kilobytes of PgBouncer's memory."
     )
 
 
 def _connections(present: int, reckoned: budget.Budget, server: Mapping[str, Any]) -> tuple[int, str]:
     if reckoned.needed is None or reckoned.fits:
-        return present, f"As it is, and enough: {reckoned.arithmetic}."
+        return present, f"Unchanged, and enough: {reckoned.arithmetic}."
     most = reckoned.needed + int(server["reserved"]) + int(server["others"])
     return -(
         -most // 10
-    ) * 10, f"{reckoned.arithmetic}. It takes a restart of PostgreSQL (postgres_restart_allowed)."
+    ) * 10, f"{reckoned.arithmetic}. It needs a restart of PostgreSQL (postgres_restart_allowed)."
 
 
 def _at_the_edge(
     near: Sequence[Point], sound: Sequence[Point], site: Mapping[str, Any], clients: int
 ) -> list[str]:
-    """Return what to say where no pool but the largest will do, and a larger one might be better still."""
+    """Return a hint where only the largest pool is good enough, and a larger one might be better still."""
     largest = max(point.default_pool_size for point in sound)
     if min(near).default_pool_size < largest or largest >= clients or len(sound) < 2:
         return []
     reckoned = needed(site, 2 * largest)
-    text = "The largest pool that was tried beats all others, and a larger one may be better still"
+    text = "The largest tried pool beats all others, and a larger one may be better still"
     if reckoned.fits:
         return [f"{text}: name some in advise_pool_sizes."]
     return [
@@ -410,11 +406,11 @@ def _at_the_edge(
     ]
 
 
-# --- What is shown ----------------------------------------------------------------------------------------
+# --- What to show ----------------------------------------------------------------------------------------
 
 
 def so_far(runs: Sequence[Mapping[str, Any]], present: Mapping[str, int]) -> list[str]:
-    """Return what a sweep without advice has measured, as text; the runs as ``points`` takes them."""
+    """Return the measurements of a sweep without advice, as text; the runs as ``points`` accepts them."""
     ended = f"the {len(runs)} runs" if len(runs) > 1 else "the one run"
     answer = f"This is of {ended} that ended. Nothing is recommended."
     return [*table(points(runs), present, None), "", answer]
@@ -486,17 +482,16 @@ def applied(before: Point, after: Point, wanted: Mapping[str, int], found: Mappi
     """Return what the measurement after the roll-out says, as a sentence.
 
     Args:
-        before: the point of the setting that there was.
-        after: the point of what there is now.
+        before: the point of the earlier setting.
+        after: the point of the present setting.
         wanted: what was recommended.
         found: what the inventory has now.
     """
     for key, name in NAMES.items():
         if int(found[key]) != int(wanted[key]):
             return (
-                f"{name} is {found[key]} and not {wanted[key]}: another file of the inventory, or -e, goes"
-                f" before"
-                " group_vars/all/tuned.yml; take it out there."
+                f"{name} is {found[key]} and not {wanted[key]}: another file of the inventory, or -e,"
+                " overrides group_vars/all/tuned.yml; remove it there."
             )
     if after.error:
         return f"After the roll-out a run failed: {after.error}."
@@ -506,4 +501,4 @@ def applied(before: Point, after: Point, wanted: Mapping[str, int], found: Mappi
         return f"It is faster: {words}, {after.median / before.median:.2f} x."
     if verdict == statistics.SLOWER:
         return f"It is slower: {words}. To go back, remove group_vars/all/tuned.yml and roll that out."
-    return f"No difference is shown: {words}, which is within what repeats differ by."
+    return f"No difference: {words}, within the spread of the repeats."

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is kept of a benchmark on the controller, below ``.state/<target>/benchmark``.
+"""Files of a benchmark on the controller, below ``.state/<target>/benchmark``.
 
-``current/`` holds what runs have left so far, each as soon as it has ended. From that the document is made,
-at the end or when a benchmark was broken off. Nothing in here is secret; it is its owner's nevertheless.
+``current/`` holds the artefact of each run as soon as the run ends. The document is made from the artefacts,
+at the end or after an interruption. Nothing here is secret; only the owner may read it nevertheless.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,34 +29,25 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     PlanError,
     ResultError,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.markdown import (
-    render_comparison_markdown,
-    render_markdown,
-)
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.page import (
-    render_comparison_html,
-    render_html,
-)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import pages
 
 KEPT_RESULTS = 20
 _POLL_SECONDS = 0.02
 
 
 def read_plan(given: str) -> plans.Plan:
-    """Return a built-in plan by its name, or a custom one by its file, with the contents of its scripts.
-
-    Raises PlanError.
-    """
+    """Return a built-in plan, or a custom one from a file with its scripts' contents. Raises PlanError."""
     if given in plans.BUILTIN:
         return plans.builtin(given)
     path = Path(given)
     if not path.is_file():
         known = ", ".join(plans.BUILTIN)
-        raise PlanError(f"Failed to find the plan {given}: it is neither one of {known} nor a file")
+        raise PlanError(f"Failed to find the plan {given}: no such file. Give a file, or one of {known}.")
     try:
         given = yaml_load(path.read_text(encoding="utf-8"))
-    except Exception as error:  # YAML has classes of its own
-        raise PlanError(f"Failed to read the plan {path}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # YAML raises classes of its own
+        cause = " ".join(str(error).split())
+        raise PlanError(f"Failed to read the plan {path}: {cause}. Correct the YAML.") from error
     plan = plans.custom(given, str(path))
     contents = {}
     for name in plans.own_scripts(plan):
@@ -64,8 +55,8 @@ def read_plan(given: str) -> plans.Plan:
             contents[name] = (path.parent / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(
-                f"Failed to read the script {name} of the plan {path}: {getattr(error, 'strerror', error)};"
-                " give one of pgbench's own (tpcb-like, simple-update, select-only) or a file beside the plan"
+                f"Failed to read the script {name} of the plan {path}: {getattr(error, 'strerror', error)}."
+                " Give tpcb-like, simple-update, select-only, or a file beside the plan."
             ) from error
     cases = [
         {**case, "content": contents[case["script"]]} if case["script"] in contents else case
@@ -75,7 +66,7 @@ def read_plan(given: str) -> plans.Plan:
 
 
 def begin(directory: Path, beginning: Mapping[str, Any], root: Path) -> None:
-    """Make room for a benchmark: ``plan``, ``schedule`` and ``system``. Raises BenchmarkError."""
+    """Start a benchmark of ``plan``, ``schedule`` and ``system``. Raises BenchmarkError."""
     commit, dirty = _commit(root)
     system = {**beginning["system"], "commit": commit, "dirty": dirty}
     current = directory / "current"
@@ -84,11 +75,11 @@ def begin(directory: Path, beginning: Mapping[str, Any], root: Path) -> None:
         (current / "runs").mkdir(mode=0o700, parents=True)
         _write(current / "begun.json", json.dumps({**beginning, "system": system, "started": time.time()}))
     except OSError as error:
-        raise BenchmarkError(f"Failed to keep the benchmark in {current}: {error.strerror}") from error
+        raise BenchmarkError(f"Failed to write the benchmark to {current}: {error.strerror}") from error
 
 
 def _commit(root: Path) -> tuple[str | None, bool]:
-    """Return what is checked out, and whether it was changed; None where it is no checkout."""
+    """Return the commit, None outside of a checkout, and whether files differ from it."""
     found = []
     for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"]):
         command = ["git", "-C", str(root), *arguments]
@@ -101,28 +92,28 @@ def _commit(root: Path) -> tuple[str | None, bool]:
 
 
 def keep(directory: Path, artefact: Mapping[str, Any]) -> None:
-    """Keep what a run left on a load host. Raises BenchmarkError."""
+    """Write the artefact of a run on one load host. Raises BenchmarkError."""
     path = directory / "current" / "runs" / f"{artefact['number']:04}-{artefact['host']}.json"
     try:
         _write(path, json.dumps(artefact))
     except OSError as error:
         raise BenchmarkError(
-            f"Failed to keep the run in {path}: {error.strerror}. Make room there"
+            f"Failed to write the run to {path}: {error.strerror}. Check its free space."
         ) from error
 
 
 def begun(directory: Path) -> dict[str, Any]:
-    """Return ``plan``, ``schedule``, ``system`` and when it ``started``. Raises BenchmarkError."""
+    """Return ``plan``, ``schedule``, ``system`` and the time ``started``. Raises BenchmarkError."""
     path = directory / "current" / "begun.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchmarkError(f"Failed to find the benchmark that goes on in {path}: {error}") from error
+        raise BenchmarkError(f"Failed to find a running benchmark in {path}: {error}") from error
     return found
 
 
 def meet(directory: Path, number: int, host: str, hosts: Sequence[str], seconds: float) -> list[str]:
-    """Wait until all load hosts are about to begin with a run, and return those that did not come in time."""
+    """Wait until all load hosts are ready for a run, and return those that were not in time."""
     folder = directory / "current" / "start"
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / f"{number:04}-{host}").touch(mode=0o600)
@@ -134,10 +125,26 @@ def meet(directory: Path, number: int, host: str, hosts: Sequence[str], seconds:
     return missing
 
 
-def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> dict[str, Any] | None:
-    """Make the document of what is in ``current/``, write it in all its forms, and return it.
+def finish(
+    directory: Path,
+    rows: Sequence[samples.Row],
+    *,
+    complete: bool,
+    boards: Callable[[Mapping[str, Any]], str] = lambda _document: "",
+) -> dict[str, Any] | None:
+    """Write the result of the runs in ``current/`` in all its forms, and return the document.
 
-    None, and nothing changes, if no run has ended. Raises BenchmarkError.
+    Args:
+        directory: of the target's benchmarks.
+        rows: samples.
+        complete: whether the whole plan ran.
+        boards: returns dashboards of the same time for the page, see ``_report.api.section``.
+
+    Returns:
+        The document, or None if no run has ended; the last result then stays.
+
+    Raises:
+        BenchmarkError: a file cannot be read or written.
     """
     current = directory / "current"
     try:
@@ -146,7 +153,7 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
             json.loads(path.read_text(encoding="utf-8")) for path in sorted((current / "runs").glob("*.json"))
         ]
     except (OSError, ValueError) as error:
-        raise BenchmarkError(f"Failed to read what the runs left in {current}: {error}") from error
+        raise BenchmarkError(f"Failed to read the runs in {current}: {error}") from error
     versions = [one["details"]["pgbench_version"] for one in artefacts if "details" in one]
     beginning["system"]["pgbench"] = next(filter(None, versions), None)
     document = results.document(beginning, artefacts, rows, complete=complete)
@@ -158,47 +165,35 @@ def finish(directory: Path, rows: Sequence[samples.Row], *, complete: bool) -> d
             written = json.dumps(document, indent=1) + "\n"
             _write(directory / "latest.json", written)
             _write(directory / "latest.txt", "\n".join(results.table(document)) + "\n")
-            _write(directory / "latest.md", render_markdown(document))
-            _write(directory / "latest.html", render_html(document))
+            _write(directory / "latest.md", pages.markdown(document))
             _keep_result(directory / "results", document, written)
+            _write(directory / "latest.html", pages.html(document, boards(document)))
         shutil.rmtree(current)
     except OSError as error:
         raise BenchmarkError(f"Failed to write the results to {directory}: {error.strerror}") from error
     return document if document["runs"] else None
 
 
-def draw(directory: Path, document: Mapping[str, Any], boards_html: str) -> None:
-    """Write the page once more, with what Prometheus saw as ``_report.api.section`` returns it.
-
-    Raises:
-        BenchmarkError: it can't be written.
-    """
-    try:
-        _write(directory / "latest.html", render_html(document, boards_html))
-    except OSError as error:
-        raise BenchmarkError(f"Failed to write the report to {directory}: {error.strerror}") from error
-
-
 def times(document: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Return when the first of a benchmark's runs began and its last ended, None where no run was made."""
+    """Return the start of the first run and the end of the last, None if no run started."""
     found = [(run["start"], run["end"]) for run in document["runs"] if run["start"] and run["end"]]
     return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
 
 
 def write_comparison(directory: Path, comparison: Mapping[str, Any]) -> Path:
-    """Write a comparison as a page and as Markdown, and return where the page is. Raises BenchmarkError."""
+    """Write a comparison as a page and as Markdown, and return the page's path. Raises BenchmarkError."""
     path = directory / "comparison.html"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, render_comparison_html(comparison))
-        _write(directory / "comparison.md", render_comparison_markdown(comparison))
+        _write(path, pages.comparison_html(comparison))
+        _write(directory / "comparison.md", pages.comparison_markdown(comparison))
     except OSError as error:
         raise BenchmarkError(f"Failed to write the comparison to {path}: {error.strerror}") from error
     return path
 
 
 def _keep_result(folder: Path, document: Mapping[str, Any], written: str) -> None:
-    """Keep the document beside those of earlier benchmarks, for ``--compare``."""
+    """Write the document beside those of earlier benchmarks, for ``--compare``."""
     folder.mkdir(mode=0o700, exist_ok=True)
     when = document["system"]["time"].replace(":", "").replace("-", "")
     _write(folder / f"{when}-{document['plan']['name']}.json", written)
@@ -212,7 +207,7 @@ def _write_raw(folder: Path, artefacts: Sequence[Mapping[str, Any]]) -> None:
     for artefact in artefacts:
         by_number.setdefault(artefact["number"], []).append(artefact)
     for number, parts in by_number.items():
-        # With several load hosts, each one's part has its name above it.
+        # With several load hosts, each part starts with its host's name.
         texts = [
             (f"# {part['host']}\n" if len(parts) > 1 else "")
             + (part.get("stdout") or part.get("error") or "")
@@ -222,7 +217,7 @@ def _write_raw(folder: Path, artefacts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, in one piece."""
+    """Write a file that only its owner can read, atomically."""
     new = path.with_name(f".{path.name}.new")
     with suppress(FileNotFoundError):
         new.unlink()
@@ -232,13 +227,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Return the document of a benchmark. Raises ResultError if the file is none."""
+    """Return the document in a file. Raises ResultError if it is no result."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ResultError(f"Failed to compare {path}: {error.strerror}") from error
     except ValueError as error:
         raise ResultError(
-            f"Failed to compare {path}: it is no JSON; give a latest.json of `runner.py bench`"
+            f"Failed to compare {path}: it is not JSON. Give a latest.json of `runner.py bench`."
         ) from error
     return compare.check(found, str(path))

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Two benchmarks side by side: before and after a change, or two kinds of machine. Pure."""
+"""Comparison of two benchmarks: before and after a change, or on two kinds of machine. Pure."""
 
 from __future__ import annotations
 
@@ -10,23 +10,19 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import 
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors import ResultError
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.answer import caveats
 
-# What differs each time, and says nothing.
+# These differ each time.
 _OWN = ("time", "settings", "background")
 
 
 def check(document: object, where: str) -> dict[str, Any]:
-    """Return a document as what it is.
-
-    Raises:
-        ResultError: it is none of ours, of another version, or without a result.
-    """
+    """Return the document. Raises ResultError if it is no result, damaged, or of another version."""
     if not isinstance(document, dict) or "schema" not in document:
         raise ResultError(
-            f"Failed to compare {where}: it is no result of `runner.py bench`; give its latest.json"
+            f"Failed to compare {where}: it is no result of `runner.py bench`. Give its latest.json."
         )
     if document["schema"] != results.SCHEMA or not {"summary", "system", "plan"} <= document.keys():
         raise ResultError(
-            f"Failed to compare {where}: it was written by another version; measure again with this one"
+            f"Failed to compare {where}: another version wrote it. Measure again with this one."
         )
     try:
         for row in document["summary"]:
@@ -36,22 +32,22 @@ def check(document: object, where: str) -> dict[str, Any]:
         _about(document)
         _facts(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"Failed to compare {where}: it is damaged, see {error}; measure again") from error
+        raise ResultError(f"Failed to compare {where}: it is damaged ({error!r}). Measure again.") from error
     if not document["summary"]:
-        raise ResultError(f"Failed to compare {where}: no run of it was finished; measure again")
+        raise ResultError(f"Failed to compare {where}: no run in it finished. Measure again.")
     return document
 
 
 def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how ``b`` differs from ``a``: what was different before, and case by case what came of it.
+    """Return how ``b`` differs from ``a``.
 
     Args:
         a: a document, the earlier.
         b: another.
 
     Returns:
-        ``a`` and ``b`` (what they are), ``differences``, ``rows``, ``answer``, and ``caveats``, what was not
-        as it should be while one of them was measured.
+        ``a`` and ``b`` (time, target, plan and commit), ``differences`` (of settings, versions and hardware),
+        ``rows`` (a verdict for each case and path), ``answer`` and ``caveats``.
     """
     before, after = _sides(a), _sides(b)
     rows = []
@@ -77,7 +73,9 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "differences": _differences(a, b),
         "rows": rows,
         "answer": _answer(rows),
-        "caveats": [f"{side}: {one}" for side, document in (("a", a), ("b", b)) for one in caveats(document)],
+        "caveats": [
+            f"{side.upper()}: {one}" for side, document in (("a", a), ("b", b)) for one in caveats(document)
+        ],
     }
 
 
@@ -114,7 +112,7 @@ def _facts(document: Mapping[str, Any]) -> dict[str, Any]:
     plan = document["plan"]
     facts |= {f"plan: {name}": plan.get(name) for name in ("seconds", "repeats", "scale", "warmup_seconds")}
     if plan["name"] == plans.CUSTOM:
-        # Cases are put side by side by their names, and one's own script may have changed since.
+        # Cases are matched by name, and the text of a custom script may differ.
         for number, case in enumerate(plan.get("cases", ()), start=1):
             facts |= {f"plan: case {number}: {name}": value for name, value in case.items()}
     for program, settings in system.get("settings", {}).items():
@@ -129,35 +127,35 @@ def _answer(rows: list[dict[str, Any]]) -> list[str]:
         if row["verdict"] in (statistics.FASTER, statistics.SLOWER, statistics.NO_DIFFERENCE)
     ]
     if not both:
-        return ["Nothing can be said: no case was measured often enough in both."]
+        return ["The benchmarks cannot be compared: no case has enough repeats in both."]
     found = []
     for verdict in (statistics.FASTER, statistics.SLOWER):
         those = [row for row in both if row["verdict"] == verdict]
         if those:
             most = max(those, key=lambda row: abs(row["ratio"] - 1))
             found.append(
-                f"b is {verdict} than a in {len(those)} of {len(both)} cases, most with {plans.label(most)},"
-                f" {most['path']} ({most['ratio']:.2f} x)."
+                f"B is {verdict} than A in {len(those)} of {len(both)} cases"
+                f" (most: {most['ratio']:.2f} x, {plans.label(most)}, {most['path']})."
             )
-    return found or [f"b and a do not differ in any of {len(both)} cases by more than their repeats do."]
+    return found or [f"A and B differ in none of {len(both)} cases by more than the spread of the repeats."]
 
 
 def table(comparison: Mapping[str, Any]) -> list[str]:
     """Return a comparison as lines of text."""
     lines = [
-        f"{side}: {about['plan']} on {about['target']}, {about['time']},"
+        f"{side.upper()}: {about['plan']} on {about['target']}, {about['time']},"
         f" commit {(about['commit'] or 'unknown')[:12]}"
         for side, about in ((side, comparison[side]) for side in ("a", "b"))
     ]
     lines += ["", *comparison["answer"], *comparison["caveats"], ""]
-    rows = [["run", "path", "a tps", "b tps", "b/a", "verdict"]]
+    rows = [["run", "path", "A tps", "B tps", "B/A", "verdict"]]
     for row in comparison["rows"]:
         tps = [results.in_words(row[side]) if row[side] and row[side]["n"] else "-" for side in ("a", "b")]
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f} x"
         rows.append([plans.label(row), row["path"], *tps, ratio, row["verdict"]])
     lines += results.aligned(rows)
     if comparison["differences"]:
-        different = [["differs", "a", "b"]]
+        different = [["differs", "A", "B"]]
         different += [[one["what"], str(one["a"]), str(one["b"])] for one in comparison["differences"]]
         lines += ["", *results.aligned(different)]
     return lines

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a benchmark runs, over which paths, how often and in which order. Pure."""
+"""Plans of a benchmark, and the schedule of their runs. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 1;
 COMMIT;
 """
 
-# Under a minute with all that Ansible does before and after, and with making the tables.
+# Takes under a minute, tables and Ansible included.
 _QUICK: Plan = {
     "seconds": 2,
     "repeats": 3,
@@ -37,15 +37,14 @@ _QUICK: Plan = {
     "cases": [
         {"script": "select-only", "clients": 50},
         {"script": "tpcb-like", "clients": 50},
-        # Connections are opened and closed all the time: a second of it has hundreds.
+        # A second opens hundreds of connections.
         {"script": "select-only", "clients": 20, "mode": "reconnect", "seconds": 1},
-        # One repeat: that a direct client is refused takes no statistics.
+        # A refused client needs no repeats.
         {"script": "select-only", "clients": "beyond", "repeats": 1},
     ],
 }
-# The most that goes directly is below max_connections of 100 by what others hold of it: 3 are reserved for
-# superusers, and the pooler keeps its 20 server connections open for a while. The most that are pooled leave
-# room in max_client_conn, which is 1000 by default, for the exporter and whoever else is a client.
+# 70 direct clients leave room in max_connections of 100 for the 3 of superusers and the pooler's 20. 900
+# pooled clients leave room in max_client_conn, 1000 by default, for the exporter and others.
 _STANDARD: Plan = {
     "seconds": 3,
     "repeats": 5,
@@ -73,18 +72,20 @@ _TUTORIAL: Plan = {
 }
 BUILTIN = {"quick": _QUICK, "standard": _STANDARD, "tutorial": _TUTORIAL}
 
-# What a run costs beside its own time: Ansible, the login, reading the log (seen on 2 cores: 0.5 to 0.9 s).
-OVERHEAD_SECONDS = 0.7
-# Where a number of transactions is given, what it will take is a guess: this many are done in a second.
+# Seconds of a run besides its own time: login, reading the log, and its share of Ansible's task.
+OVERHEAD_SECONDS = 0.3
+# Ansible's task for a batch of runs takes 0.3 s itself, so a batch takes at least this many seconds.
+_BATCH_SECONDS = 8
+# A guess, to estimate the time of a number of transactions.
 _GUESSED_TPS = 2000
-# No load host here comes near: the log of transactions is reckoned with it.
+# More than any load host does, to estimate the size of the log of transactions.
 _MOST_TPS = 100_000
 _BYTES_OF_LOG = 35
-# Each thread opens files of its own, and there is one for each processor of a host that is not known yet.
+# Each thread opens its own files; an unknown load host may have this many processors, and so threads.
 _MANY_PROCESSORS = 64
-# So many connect in a second even where they use TLS (seen on 2 cores: 600 with, 3,000 without).
+# Even clients with TLS connect at this rate (seen on 2 cores: 600 a second with TLS, 3,000 without).
 _CLIENTS_A_SECOND = 500
-# Clients beyond max_connections, where a plan says `beyond`.
+# Clients that `beyond` adds to max_connections.
 _BEYOND = 50
 
 
@@ -101,7 +102,7 @@ def _one_of(*known: str) -> Callable[[object], str | None]:
 
 
 def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "must be a text that is not empty"
+    return None if isinstance(value, str) and value.strip() else "must be a non-empty text"
 
 
 def _clients(value: object) -> str | None:
@@ -120,14 +121,14 @@ def _variables(value: object) -> str | None:
         isinstance(name, str) and name.isidentifier() and isinstance(one, (int, float, str))
         for name, one in value.items()
     )
-    return None if right else "must be numbers or texts by name"
+    return None if right else "must map names to numbers or texts"
 
 
 def _names(known: Sequence[str] | None) -> Callable[[object], str | None]:
     def check(value: object) -> str | None:
         names = value if isinstance(value, list) else []
         if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            return "must be a list of different names, at least one"
+            return "must be a non-empty list of different names"
         unknown = [name for name in names if known and name not in known]
         return f"has {unknown[0]!r}; known are {', '.join(known or ())}" if unknown else None
 
@@ -170,18 +171,18 @@ def builtin(name: str) -> Plan:
 
 
 def custom(given: object, where: str) -> Plan:
-    """Return a plan as somebody wrote it, complete but for ``from``.
+    """Return a custom plan, complete but for ``from``.
 
     Args:
-        given: what was read.
-        where: where from, for messages.
+        given: the plan as read from its file.
+        where: name of the file, for messages.
 
     Raises:
-        PlanError: it says all that is wrong with it.
+        PlanError: with all problems of the plan.
     """
     if not isinstance(given, Mapping):
         raise PlanError(
-            f"Failed to read the plan {where}: it is no mapping with `cases`; see docs/benchmark.md"
+            f"Failed to read the plan {where}: it is no mapping with `cases`. See docs/benchmark.md."
         )
     problems = _problems(given, _PLAN_KEYS, "")
     cases = given.get("cases")
@@ -190,13 +191,13 @@ def custom(given: object, where: str) -> Plan:
     for number, case in enumerate(cases if isinstance(cases, list) else [], start=1):
         label = f"case {number}: "
         if not isinstance(case, Mapping):
-            problems.append(f"{label}it is no mapping such as {{script: select-only, clients: 50}}")
+            problems.append(f"{label}give a mapping such as {{script: select-only, clients: 50}}")
             continue
         problems += _problems(case, _CASE_KEYS, label)
         problems += [f"{label}`{key}` is missing" for key in ("script", "clients") if key not in case]
         if case.get("script") in BUILTIN_SCRIPTS and "content" in case:
             problems.append(
-                f"{label}{case['script']} is pgbench's own script: give your `content` another name"
+                f"{label}{case['script']} is one of pgbench's scripts: give your `content` another name"
             )
         if "seconds" in case and "transactions" in case:
             problems.append(f"{label}give either `seconds` or `transactions`")
@@ -224,7 +225,7 @@ def _problems(
 
 
 def _twins(given: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return which cases could not be told apart in a result."""
+    """Return the cases that a result could not distinguish."""
     seen: dict[tuple[Any, ...], int] = {}
     problems = []
     for number, case in enumerate(given, start=1):
@@ -232,67 +233,67 @@ def _twins(given: Sequence[Mapping[str, Any]]) -> list[str]:
             key = (case["script"], case.get("mode", MODES[0]), case.get("protocol", PROTOCOLS[0]), clients)
             if key in seen:
                 problems.append(
-                    f"case {number} has the script, clients, mode and protocol of case {seen[key]}:"
-                    " their results could not be told apart"
+                    f"case {number} repeats the script, clients, mode and protocol of case {seen[key]}:"
+                    " remove one of them"
                 )
             seen.setdefault(key, number)
     return problems
 
 
 def own_scripts(plan: Plan) -> list[str]:
-    """Return the names of the files that the plan's cases want read."""
+    """Return the script files of the plan's cases."""
     names = (case["script"] for case in plan["cases"] if "content" not in case)
     return list(dict.fromkeys(name for name in names if name not in BUILTIN_SCRIPTS))
 
 
 def with_paths(plan: Plan, paths: Sequence[str]) -> Plan:
-    """Return a plan with other paths than its own. Raises PlanError."""
+    """Return the plan with other paths. Raises PlanError."""
     if wrong := _PLAN_KEYS["paths"](paths):
         raise PlanError(f"Failed to accept benchmark_paths: it {wrong}")
     return {**plan, "paths": list(paths)}
 
 
 def check_paths(plan: Plan, *, hosts: Sequence[str], database: str, tls: str) -> None:
-    """Raise PlanError if a path can't be gone from the load hosts.
+    """Raise PlanError if the load hosts cannot use a path.
 
     Args:
         plan: with ``from``.
-        hosts: all that load may come from.
+        hosts: all possible load hosts.
         database: the host of the database.
         tls: PgBouncer's client_tls_sslmode.
     """
     problems = [
-        f"`from` has {name!r}, which is neither in the group benchmark nor the database host; known are "
+        f"`from` has {name!r}, which is not in the group benchmark and not the database host; known are "
         + ", ".join(hosts)
         for name in plan["from"]
         if name not in hosts
     ]
     if "socket" in plan["paths"] and plan["from"] != [database]:
-        problems.append(f"the path socket is the database host's own; give `from: [{database}]`")
+        problems.append(f"the path socket only works on the database host: set `from: [{database}]`")
     over_tcp = [path for path in ("pooled", "tls") if path in plan["paths"]]
     if over_tcp and tls.startswith("verify"):
         problems.append(
-            f"PgBouncer wants a certificate of each client (pgbouncer_client_tls_mode: {tls}), and the"
-            f" benchmark has none: leave out {' and '.join(over_tcp)}"
+            f"PgBouncer requires client certificates (pgbouncer_client_tls_mode: {tls}), and the benchmark"
+            f" has none: remove {' and '.join(over_tcp)}"
         )
     if over_tcp == ["pooled", "tls"] and tls == "require":
         problems.append(
-            "beside the path tls pooled is without TLS, which PgBouncer does not take"
-            " (pgbouncer_client_tls_mode: require): leave out one of them"
+            "together with the path tls, pooled runs without TLS, which PgBouncer refuses"
+            " (pgbouncer_client_tls_mode: require): remove one of them"
         )
     if "tls" in plan["paths"] and tls == "disable":
         problems.append(
-            "the path tls needs PgBouncer to take TLS: set pgbouncer_client_tls_mode, see docs/tls.md"
+            "PgBouncer has no TLS for the path tls: set pgbouncer_client_tls_mode, see docs/tls.md"
         )
     if problems:
         raise PlanError(f"Failed to accept the plan {plan['name']}: {'; '.join(problems)}")
 
 
 def cases(plan: Plan, max_connections: int) -> list[dict[str, Any]]:
-    """Return the plan's cases complete, one for each number of clients.
+    """Return the plan's complete cases, one for each number of clients.
 
-    Each has ``script``, ``content``, ``variables``, ``clients``, ``jobs`` (None: as many as fit the load
-    host), ``mode``, ``protocol``, ``seconds``, ``transactions`` and ``repeats``.
+    Each has ``script``, ``content``, ``variables``, ``clients``, ``jobs`` (None: see ``jobs()``), ``mode``,
+    ``protocol``, ``seconds``, ``transactions`` and ``repeats``.
     """
     found = []
     for case in plan["cases"]:
@@ -321,14 +322,12 @@ def cases(plan: Plan, max_connections: int) -> list[dict[str, Any]]:
 
 
 def schedule(plan: Plan, max_connections: int) -> list[Item]:
-    """Return every run in the order in which they are made.
+    """Return all runs in their order.
 
-    Rounds go through all cases, so that the repeats of one lie as far apart as the benchmark allows, and
-    their range has what changes with time. Each round takes the paths in the reverse order of the one before,
-    so that what changes steadily changes no path more than another. A script is warmed up once, before
-    its first case and on the last path: that fills the server's memory, which all paths share, and opens
-    the pooler's server connections; a direct client opens its own in each run. Warm-ups have the repeat
-    0.
+    Each round goes through all cases, so that the repeats of a case are far apart, and their range includes
+    changes over time. Each round reverses the order of the paths, so that a steady change affects all paths
+    alike. Each script has one warm-up, before its first case and on the last path: it fills the server's
+    memory, which all paths share, and opens the pooler's server connections. Warm-ups have the repeat 0.
     """
     items: list[Item] = []
     warm: set[str] = set()
@@ -345,7 +344,7 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
             items += [{**case, "case": number, "path": path, "repeat": repeat} for path in paths]
     for item in items:
         if item["seconds"]:
-            # pgbench's clock already runs while its clients connect.
+            # pgbench's clock runs while its clients connect.
             item["seconds"] += item["clients"] // _CLIENTS_A_SECOND
     return [
         {
@@ -354,7 +353,7 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
             "of": len(items),
             "expected_seconds": expected_seconds(item),
             "timeout": int(10 * expected_seconds(item) + 60 + item["clients"] / 50)
-            # How long transactions take is their own business.
+            # The time of transactions is unknown.
             + (3600 if item["transactions"] else 0),
             "label": label(item),
         }
@@ -363,13 +362,29 @@ def schedule(plan: Plan, max_connections: int) -> list[Item]:
 
 
 def expected_seconds(item: Mapping[str, Any]) -> float:
-    """Return what a run will take, all in all."""
+    """Return the seconds of a run with its overhead."""
     own = item["seconds"] or item["clients"] * item["transactions"] / _GUESSED_TPS
     return float(own + OVERHEAD_SECONDS)
 
 
+def batches(items: Sequence[Item], hosts: int) -> list[list[int]]:
+    """Return the numbers of the runs that one task makes: 8 seconds or more, of one load host.
+
+    Several load hosts wait for each other before each run, so that they have one run for each task.
+    """
+    found: list[list[int]] = []
+    seconds = 0.0
+    for item in items:
+        if not found or hosts > 1 or seconds >= _BATCH_SECONDS:
+            found.append([])
+            seconds = 0.0
+        found[-1].append(item["number"])
+        seconds += item["expected_seconds"]
+    return found
+
+
 def label(run: Mapping[str, Any]) -> str:
-    """Return in words what a run is, without its path."""
+    """Return the name of a run without its path."""
     words = [str(run["script"]), f"{run['clients']:,} client{'s' if run['clients'] != 1 else ''}"]
     if run["protocol"] != PROTOCOLS[0]:
         words.append(str(run["protocol"]))
@@ -379,16 +394,16 @@ def label(run: Mapping[str, Any]) -> str:
 
 
 def progress(schedule: Sequence[Item], done: int = 0, started: float = 0, last: str = "") -> str:
-    """Return in a line which run begins, and how long what is left will take at the pace so far.
+    """Return in a line the next run and the remaining time at the pace so far.
 
     Args:
         schedule: all runs.
-        done: how many of them are made.
-        started: when the first of them began, in seconds since 1970.
-        last: what came of the last.
+        done: number of finished runs.
+        started: start of the first run, in seconds since 1970.
+        last: outcome of the last run.
     """
     if done == len(schedule):
-        return f"{done}/{done} runs are made; last: {last}"
+        return f"{done}/{done} runs finished; last: {last}"
     item = schedule[done]
     turn = f"{item['repeat']} of {item['repeats']}" if item["repeat"] else "warm-up"
     behind, ahead = (
@@ -401,23 +416,23 @@ def progress(schedule: Sequence[Item], done: int = 0, started: float = 0, last: 
 
 
 def share(clients: int, hosts: int, number: int) -> int:
-    """Return how many of the clients the host of that number, from 0, has."""
+    """Return the share of the clients of the host with this number, from 0."""
     return clients // hosts + (number < clients % hosts)
 
 
 def jobs(item: Mapping[str, Any], clients: int, processors: int) -> int:
-    """Return how many threads pgbench gets for so many clients.
+    """Return the number of pgbench's threads.
 
-    Where they stay connected, one for each processor. Where they reconnect, one for each client: a thread
-    opens its clients' connections one after the other.
+    One for each processor; one for each client that reconnects, because a thread opens its connections one
+    after the other.
     """
     wanted = item["jobs"] or (min(clients, 500) if item["mode"] == "reconnect" else processors)
     return int(min(wanted, clients))
 
 
 def needs(items: Sequence[Item], hosts: int) -> dict[str, int]:
-    """Return what each load host must have: ``clients`` and ``jobs`` of the run that opens most files, and
-    ``log_bytes`` for pgbench's log.
+    """Return the needs of each load host: ``clients`` and ``jobs`` of the run that opens most files, and the
+    ``log_bytes`` of pgbench's log.
     """
     sizes = [
         (clients, jobs(item, clients, _MANY_PROCESSORS))

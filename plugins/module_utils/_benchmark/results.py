@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The document of a benchmark, from what each run left: ``latest.json``, schema 1. Pure."""
+"""The document of a benchmark, made from the artefacts of its runs: ``latest.json``, schema 1. Pure."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.model imp
 Document = dict[str, Any]
 
 SCHEMA = 1
-"""Version of the form of ``latest.json``."""
+"""Version of ``latest.json``."""
 
-# From here on pgbench has no processor left to be quicker with: of its host's, or of those that its threads
-# can use.
+# pgbench is the bottleneck above these shares of its host's processors, or of those that its threads can use.
 _SATURATED_HOST = 0.85
 _SATURATED_THREADS = 0.95
-# Less than any client takes: PgBouncer had the memory already, for it gives none back.
+# Less than any client needs: PgBouncer had the memory from an earlier run, as it never frees any.
 _LEAST_KB_PER_CLIENT = 1.0
-# With fewer, what PgBouncer takes for itself is in the way.
+# With fewer clients PgBouncer's own memory distorts the figure.
 _ENOUGH_CLIENTS = 100
-# What PostgreSQL and PgBouncer say to one client too many.
+# Errors of PostgreSQL and PgBouncer for too many clients.
 _REFUSED = re.compile(r"connection slots|too many clients|too many connections|no more connections allowed")
 CASE = ("script", "mode", "protocol", "clients")
 
@@ -44,16 +43,16 @@ def document(
 
     Args:
         begun: ``plan``, ``schedule`` (plans.schedule) and ``system``.
-        artefacts: what each run left on each load host: ``number`` of its item, ``host``, ``clients``,
-            ``jobs``, and either ``error`` or the results of the module pgbench.
+        artefacts: of each run on each load host: ``number`` of its item, ``host``, ``clients``, ``jobs``,
+            and either ``error`` or the results of the module pgbench.
         rows: samples.
-        complete: whether the whole plan was carried out.
+        complete: whether the whole plan ran.
     """
     by_number: dict[int, list[Mapping[str, Any]]] = {}
     for artefact in artefacts:
         by_number.setdefault(artefact["number"], []).append(artefact)
     hosts = len(begun["plan"]["from"])
-    # Of a run that was broken off, some load hosts may have finished their part.
+    # An interrupted run may lack the part of some load hosts.
     runs = [
         run(item, by_number[item["number"]], rows)
         for item in begun["schedule"]
@@ -73,13 +72,53 @@ def document(
     return {**made, "answer": answer(made)}
 
 
+def system(
+    given: Mapping[str, Any],
+    plan: plans.Plan,
+    *,
+    database: str,
+    hosts: Mapping[str, Mapping[str, Any]],
+    settings: Sequence[Mapping[str, str]],
+    pooler: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the ``system`` of a document.
+
+    Args:
+        given: ``time``, ``target`` and ``auth_type``.
+        plan: with ``from``.
+        database: the database host.
+        hosts: by name, the results of the module pgbench with ``action: check``.
+        settings: of PostgreSQL, each with ``name`` and ``value``.
+        pooler: the result of the module benchmark_samples.
+    """
+    server = {one["name"]: one["value"] for one in settings}
+    machine, loads = hosts[database], [hosts[name] for name in plan["from"]]
+    return {
+        "time": given["time"],
+        "target": given["target"],
+        "load_from": plan["from"],
+        "load_across_network": database not in plan["from"],
+        "same_machine": machine["boot_id"] in [one["boot_id"] for one in loads],
+        "scale": plan["scale"],
+        **machine["system"],
+        "processors": machine["processors"],
+        "load_processors": sum(one["processors"] for one in loads),
+        "auth_type": given["auth_type"],
+        "postgresql": server["server_version"].split(" ")[0],
+        "pgbouncer": pooler["version"],
+        "pgbouncer_processes": pooler["processes"],
+        "max_connections": int(server["max_connections"]),
+        "settings": {"postgresql": server, "pgbouncer": pooler["settings"]},
+        "background": {"database_cpu": machine["busy"], "load_cpu": max(one["busy"] for one in loads)},
+    }
+
+
 def run(
     item: Mapping[str, Any], artefacts: Sequence[Mapping[str, Any]], rows: Sequence[samples.Row]
 ) -> dict[str, Any]:
-    """Return a row of ``runs``, from what each load host did of it.
+    """Return a row of ``runs`` from the artefacts of its load hosts.
 
-    What they did is added up; latencies are those of all transactions together, which are known to three
-    digits.
+    Their figures add up. Percentiles are those of all transactions together, to three digits.
     """
     done = [artefact for artefact in artefacts if "run" in artefact]
     figures = [artefact["run"] for artefact in done]
@@ -114,7 +153,7 @@ def run(
 
 
 def generator(done: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return which share of the load hosts' processors pgbench took, and whether it was at its limit."""
+    """Return pgbench's share of the load hosts' processors, and whether it was at its limit."""
     used = [(one, one["measured"]) for one in done if one["measured"]["cpu_seconds"] is not None]
     room = sum((span["end"] - span["start"]) * span["processors"] for _one, span in used)
     if not room:
@@ -134,14 +173,14 @@ def _sum(values: Iterable[float | None]) -> Any:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return for each case what its repeats say of each path, and how the paths compare."""
+    """Return for each case the figures of each path, and how the paths compare."""
     grouped: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = {}
     for one in runs:
         case = tuple(one[name] for name in CASE)
         grouped.setdefault(case, {}).setdefault(one["path"], []).append(one)
     found = []
     for case, by_path in grouped.items():
-        # As they are named everywhere, not as the first repeat happened to have them.
+        # In the usual order, not in that of the first repeat.
         paths = {name: _rated(by_path[name]) for name in plans.PATHS if name in by_path}
         first, *others = paths
         found.append(
@@ -162,7 +201,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _rated(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    # What a run did before it broke off says nothing of its speed.
+    # The figures of a failed run say nothing about speed.
     good = [one for one in runs if one["tps"] is not None and not one["error"]]
     return {
         "tps": statistics.spread([one["tps"] for one in good]),
@@ -175,7 +214,7 @@ def _rated(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def connections(runs: Sequence[Mapping[str, Any]], rows: Sequence[samples.Row]) -> dict[str, Any]:
-    """Return what a connection costs: ``connect_ms`` by path, ``memory_kb_per_client``, ``most_clients``."""
+    """Return ``connect_ms`` by path, ``memory_kb_per_client`` and ``most_clients``."""
     times = {
         path: statistics.middle(one["connect_ms"] for one in runs if one["path"] == path)
         for path in plans.PATHS
@@ -208,7 +247,7 @@ def _refused(path: Mapping[str, Any]) -> bool:
 
 
 def table(made: Mapping[str, Any]) -> list[str]:
-    """Return the document as lines of text: the answer, what to mind, a row for each case, and errors."""
+    """Return the document as lines of text: answer, caveats, a row for each case, and errors."""
     paths = [name for name in plans.PATHS if any(name in row["paths"] for row in made["summary"])]
     rows: list[list[str]] = [
         ["run", *(f"{name} tps" for name in paths), *(f"{name}/{paths[0]}" for name in paths[1:])]
@@ -233,16 +272,16 @@ def table(made: Mapping[str, Any]) -> list[str]:
         ]
     if any(row["mode"] == "reconnect" for row in made["summary"]):
         notes.append(
-            "reconnecting: a connection for each transaction; the time to connect is in tps, not in p95"
+            "reconnecting: a connection for each transaction; tps includes the time to connect, p95 does not"
         )
     repeats = max((side["tps"]["n"] for row in made["summary"] for side in row["paths"].values()), default=0)
     if repeats > 1:
-        notes.append("tps: medians of the repeats, and how far the lowest and the highest are from it")
+        notes.append("tps: median of the repeats, with the distance of the lowest and the highest")
     return [*made["answer"], *caveats(made), "", *aligned(rows), *notes]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines of equal columns, the first of which is a heading."""
+    """Return rows as aligned lines; the first row is the heading."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -262,7 +301,7 @@ def _tps(side: Mapping[str, Any] | None) -> str:
 
 
 def in_words(tps: Mapping[str, Any]) -> str:
-    """Return a median, and by how many percent the repeats differ from it."""
+    """Return a median, and the distance of the repeats from it in percent."""
     if tps["n"] < 2 or not tps["median"]:
         return f"{tps['median']:,.0f}"
     low, high = (100 * (tps[end] / tps["median"] - 1) for end in ("low", "high"))

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Looks at PgBouncer and PostgreSQL once a second, in a process of its own, until it is asked for that.
+"""Sample PgBouncer and PostgreSQL once a second in a background process.
 
-It listens on an abstract Unix socket: whoever connects as the same account gets all rows as JSON, and it
-ends. It leaves no file behind, and ends by itself when its time is over.
+It listens on an abstract Unix socket: the first connection of the same account gets all rows as JSON and ends
+the process. It also ends after its time limit, and leaves no file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Poolers:
-    """The consoles of all PgBouncer processes, connected to again where one has gone."""
+    """The consoles of all PgBouncer processes; a lost connection is opened again."""
 
     def __init__(self, directory: str, port: int) -> None:
         self._directory = Path(directory)
@@ -45,12 +45,12 @@ class Poolers:
         self._consoles: dict[Path, Console] = {}
 
     def run(self, command: str) -> list[dict[str, Any]]:
-        """Return the rows of all processes. Raises ConsoleError if one does not answer, or none is there."""
+        """Return the rows of all processes. Raises ConsoleError if one does not answer, or without any."""
         folders = sorted(path.parent for path in self._directory.glob(f"*/.s.PGSQL.{self._port}"))
         if not folders:
             raise ConsoleError(
-                f"Failed to reach PgBouncer's console: there is no socket for port {self._port} below"
-                f" {self._directory}. Look whether it runs: systemctl status 'pgbouncer*'"
+                f"Failed to reach PgBouncer's console: no socket for port {self._port} below"
+                f" {self._directory}. Check that it runs: systemctl status 'pgbouncer*'"
             )
         rows = []
         for folder in folders:
@@ -64,12 +64,12 @@ class Poolers:
         return rows
 
     def processes(self) -> list[int]:
-        """Return the ids of the processes that were reached."""
+        """Return the ids of the connected processes."""
         return [console.process() for console in self._consoles.values()]
 
 
 def look(poolers: Poolers) -> list[Any]:
-    """Return a row."""
+    """Return a sample."""
     processes = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -92,10 +92,10 @@ def _memory(pid: int) -> int:
 
 
 def start(directory: str, port: int, seconds: int, interval: float) -> dict[str, Any]:
-    """Begin, in place of one still at it; return ``version``, ``settings`` and ``processes`` of PgBouncer.
+    """Start sampling, and return ``version``, ``settings`` and ``processes`` of PgBouncer.
 
-    Settings are those that differ from their defaults, and what pools depend on; where PgBouncer can't be
-    asked, ``problem`` says why. Raises SamplesError.
+    It replaces a sampling that still runs. The settings are those that differ from their defaults, and those
+    of the pools. ``problem`` says why PgBouncer does not answer. Raises SamplesError.
     """
     stop()
     found: dict[str, Any] = {"version": None, "settings": {}, "processes": 0, "problem": None}
@@ -116,7 +116,7 @@ def start(directory: str, port: int, seconds: int, interval: float) -> dict[str,
         listener.listen()
     except OSError as error:
         raise SamplesError(
-            f"Failed to start sampling: {error.strerror}. Another account's sampling is still at it"
+            f"Failed to start sampling: {error.strerror}. Stop the sampling of another account."
         ) from error
     if not os.fork():
         _detached(lambda: _sample(listener, Poolers(directory, port), seconds, interval))
@@ -125,7 +125,7 @@ def start(directory: str, port: int, seconds: int, interval: float) -> dict[str,
 
 
 def _detached(work: Callable[[], None]) -> NoReturn:
-    """Do something without being anybody's: neither Ansible nor SSH waits for it."""
+    """Do the work in a session of its own, so that neither Ansible nor SSH waits for it."""
     code = 1
     try:
         os.setsid()
@@ -144,7 +144,7 @@ def _sample(listener: socket.socket, poolers: Poolers, seconds: int, interval: f
     rows: list[list[Any]] = []
     while (now := time.monotonic()) - began < seconds:
         rows.append(look(poolers))
-        # Also where looking takes long, the next look is when it is due.
+        # The time of a sample counts towards the interval.
         left = interval - (time.monotonic() - now)
         if select.select([listener], [], [], max(left, 0))[0] and _answered(listener, [*rows, look(poolers)]):
             return
@@ -156,7 +156,7 @@ def _answered(listener: socket.socket, rows: list[list[Any]]) -> bool:
         credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", credentials)[1] not in (0, os.geteuid()):
             return False
-        # The next may begin as soon as this one has answered.
+        # The next sampling may start as soon as this one has answered.
         listener.close()
         client.settimeout(_ANSWER_SECONDS)
         client.sendall(json.dumps(rows).encode())
@@ -164,7 +164,7 @@ def _answered(listener: socket.socket, rows: list[list[Any]]) -> bool:
 
 
 def stop() -> list[list[Any]] | None:
-    """End the sampling and return its rows, None if there is none. Raises SamplesError."""
+    """Stop the sampling and return its rows, None without one. Raises SamplesError."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_SECONDS)
         try:
@@ -172,10 +172,10 @@ def stop() -> list[list[Any]] | None:
             received = b"".join(iter(lambda: connection.recv(65536), b""))
             rows: list[list[Any]] = json.loads(received)
         except (ConnectionRefusedError, ConnectionResetError):
-            return None  # nobody is there, or it has just ended by itself
+            return None  # none runs, or it has just ended
         except (OSError, ValueError) as error:
             raise SamplesError(
                 f"Failed to fetch the samples as user {os.geteuid()}: {error}."
-                " Do it as the account that began with them"
+                " Use the account that started them."
             ) from error
     return rows

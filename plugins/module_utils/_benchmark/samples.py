@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the pooler and the server did while runs went on: rows of counters, and what they mean. Pure."""
+"""Samples of PgBouncer's and PostgreSQL's counters during the runs. Pure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ COLUMNS = (
     "clients_waiting",
     "servers_active",
     "servers_idle",
-    "wait_us",  # that clients ever waited for a server connection, all together
-    "transactions",  # that PgBouncer ever handed on
-    "pgbouncer_cpu",  # seconds of processor that it ever took
+    "wait_us",  # total time that clients waited for a server connection
+    "transactions",  # total through PgBouncer
+    "pgbouncer_cpu",  # total seconds of processor time
     "postgresql_cpu",
     "pgbouncer_memory_kb",
 )
 Row = Sequence[Any]
-"""One look at all of it, in the order of COLUMNS. What could not be seen is None."""
+"""One sample, in the order of COLUMNS. An unknown value is None."""
 
 _MOST_ROWS = 600
 _COLUMN = {name: index for index, name in enumerate(COLUMNS)}
 
 
 class Process(NamedTuple):
-    """A process by /proc/PID/stat: parent, name, ticks of processor, its own and its dead children's."""
+    """A process from /proc/PID/stat: parent, name, and ticks of its own and of its dead children."""
 
     parent: int
     name: str
@@ -37,7 +37,7 @@ class Process(NamedTuple):
 
 
 def process(stat: str) -> Process:
-    """Return what a line of /proc/PID/stat says (proc(5)); the name in it may have spaces and brackets."""
+    """Parse a line of /proc/PID/stat (proc(5)); the name in it may contain spaces and brackets."""
     head, _bracket, tail = stat.rpartition(")")
     fields = tail.split()
     return Process(
@@ -49,9 +49,9 @@ def process(stat: str) -> Process:
 
 
 def server_ticks(processes: Mapping[int, Process]) -> int:
-    """Return the ticks that PostgreSQL ever took, in whatever process.
+    """Return the total ticks of all PostgreSQL processes.
 
-    What a backend took is its own while it lives, and its parent's from when it has ended.
+    A backend's ticks count as its own while it lives, and as its parent's after its end.
     """
     postgres = {pid: one for pid, one in processes.items() if one.name == "postgres"}
     return sum(one.own + (0 if one.parent in postgres else one.children) for pid, one in postgres.items())
@@ -70,9 +70,9 @@ def totals(pools: Iterable[Mapping[str, Any]], stats: Iterable[Mapping[str, Any]
 
 
 def during(rows: Sequence[Row], start: float, end: float) -> dict[str, Any] | None:
-    """Return the ``inside`` of a run, None if nothing was seen of it.
+    """Return the ``inside`` of a run, None without a sample in its time.
 
-    What is counted up is taken at both ends, in between two rows by interpolation.
+    Counters are interpolated at both ends.
     """
     seen = [row for row in rows if start <= row[0] <= end]
     if not seen or end <= start:
@@ -80,7 +80,7 @@ def during(rows: Sequence[Row], start: float, end: float) -> dict[str, Any] | No
 
     def grown(name: str) -> float | None:
         ends = [_at(rows, name, when) for when in (start, end)]
-        # Whoever is started anew counts from 0.
+        # A restarted process counts from 0.
         return None if None in ends else max(0.0, ends[1] - ends[0])  # type: ignore[operator]
 
     def level(name: str) -> dict[str, Any]:
@@ -117,10 +117,7 @@ def _at(rows: Sequence[Row], name: str, when: float) -> float | None:
 
 
 def series(rows: Sequence[Row]) -> list[list[Any]]:
-    """Return the rows of ``samples`` in a result: levels as they were, and cores in use since the row before.
-
-    They are thinned to 600 at most, evenly.
-    """
+    """Return at most 600 evenly chosen rows of a result: levels, and cores since the row before."""
     step = -(-len(rows) // _MOST_ROWS) or 1
     kept = rows[::step]
     found = []

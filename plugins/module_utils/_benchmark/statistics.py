@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What repeats of a run say, and when two of them differ. Pure; docs/benchmark.md says why so."""
+"""Spread of repeats, and the verdict on two of them. Pure; docs/benchmark.md explains the method."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from statistics import median
 from typing import Any
 
 ENOUGH = 3
-"""Repeats of each side that a claim needs."""
+"""Repeats of each side that a verdict needs."""
 
 FASTER, SLOWER, NO_DIFFERENCE = "faster", "slower", "no difference"
 TOO_FEW, NOT_MEASURED = "too few runs", "not measured"
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return ``median``, ``low``, ``high`` and ``n``; the first three are None where there is no value."""
+    """Return ``median``, ``low``, ``high`` and ``n``; without values the first three are None."""
     if not values:
         return {"median": None, "low": None, "high": None, "n": 0}
     return {"median": median(values), "low": min(values), "high": max(values), "n": len(values)}
 
 
 def middle(values: Iterable[float | None]) -> float | None:
-    """Return the median of what there is, None if there is nothing."""
+    """Return the median of the known values, None without any."""
     there = [value for value in values if value is not None]
     return median(there) if there else None
 
@@ -30,11 +30,10 @@ def middle(values: Iterable[float | None]) -> float | None:
 def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Return ``ratio``, ``low``, ``high`` and ``verdict`` of one spread against another.
 
-    ``ratio`` is that of the medians, ``low`` and ``high`` what it would be if each side had its worst and
-    the other its best repeat. A claim is made only where the ranges of enough repeats do not overlap, and
-    their medians are further apart than the wider of the ranges. Of equal sides, that happens by chance in
-    one of 23 cases with three repeats each, and in one of 500 with five (of normally distributed figures,
-    by simulation).
+    ``ratio`` is that of the medians; ``low`` and ``high`` pair the worst repeat of one side with the best of
+    the other. A verdict of faster or slower needs ranges that do not overlap, and medians further apart than
+    the wider range. Equal sides pass by chance in one of 23 cases with three repeats each, and in one of 500
+    with five (simulated, normally distributed).
     """
     if not one["n"] or not other["n"]:
         return {"ratio": None, "low": None, "high": None, "verdict": NOT_MEASURED}

@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs pgbench and looks at its tables."""
+"""Run pgbench and read its tables."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import select
 import shlex
@@ -42,11 +43,11 @@ _LONGEST_WAIT = 1.0  # seconds
 
 
 class _TimedOutError(Exception):
-    """The time is over."""
+    """The timeout has passed."""
 
 
 class _Session(NamedTuple):
-    """A private directory, the environment that goes with it, and the time for all that is done in it."""
+    """A private directory, its environment, and the time limit."""
 
     directory: Path
     environment: dict[str, str]
@@ -61,17 +62,17 @@ class _Completed(NamedTuple):
 
 
 class _Watch:
-    """Waits for file descriptors, but neither beyond a time nor for a result that nobody will read.
+    """Waits for file descriptors, until a timeout or until Ansible disconnects.
 
-    When Ansible is stopped it closes the SSH channel, and sshd its end of the module's standard output; no
-    signal tells the module.
+    When Ansible stops, it closes the SSH channel and sshd closes the module's standard output; the module
+    gets no signal.
     """
 
     def __init__(self, timeout: float) -> None:
         self._deadline = time.monotonic() + timeout
 
     def ready(self, events: Mapping[int, int]) -> set[int]:
-        """Return those descriptors that have one of their events or were closed; after a second, none.
+        """Return the descriptors with an event, or none after a second.
 
         Raises _TimedOutError or InterruptedRunError.
         """
@@ -84,20 +85,17 @@ class _Watch:
         poller.register(_STDOUT, 0)  # POLLERR and POLLHUP are always reported
         ready = set(dict(poller.poll(min(remaining, _LONGEST_WAIT) * 1000)))
         if _STDOUT in ready:
-            raise InterruptedRunError("Failed to run pgbench: nobody waits for the result any more")
+            raise InterruptedRunError("Failed to run pgbench: Ansible disconnected")
         return ready
 
 
 def find_executable(path: str | None) -> str:
-    """Return ``path`` if it can be executed; without it pgbench of PATH, or the newest that Debian has.
-
-    Raises PgbenchError if there is none.
-    """
+    """Return ``path``, or without it pgbench of PATH or Debian's newest. Raises PgbenchError without any."""
     found = shutil.which(path or "pgbench")
     if found:
         return str(Path(found).absolute())
     if path:
-        raise PgbenchError(f"Failed to find pgbench: {path} is no executable file. Correct executable")
+        raise PgbenchError(f"Failed to find pgbench: {path} is not an executable file. Correct executable.")
     installed = {
         int(candidate.parts[-3]): candidate
         for candidate in DEBIAN_PROGRAMS.glob("*/bin/pgbench")
@@ -106,7 +104,7 @@ def find_executable(path: str | None) -> str:
     if not installed:
         raise PgbenchError(
             f"Failed to find pgbench: it is neither on PATH nor in {DEBIAN_PROGRAMS}. "
-            "Install it, in Debian from the package of the server such as postgresql-17, or set executable"
+            "Install the server's package, such as postgresql-17, or set executable."
         )
     return str(installed[max(installed)])
 
@@ -114,10 +112,10 @@ def find_executable(path: str | None) -> str:
 def check(
     clients: int, jobs: int, log_bytes: int, *, executable: str | None, directory: str
 ) -> dict[str, Any]:
-    """Return what the host has for runs of so many clients: ``processors``, ``busy``, ``boot_id``.
+    """Check the host's resources, and return ``processors``, ``busy``, ``boot_id`` and ``system``.
 
-    ``log_bytes`` is what the log of transactions may take in ``directory``; ``busy`` is the share of the
-    processors that is in use now. Raises PgbenchError if something is too little.
+    ``log_bytes`` is the size of the log of transactions in ``directory``; ``busy`` is the share of the
+    processors in use now. Raises PgbenchError if a resource is too small.
     """
     find_executable(executable)
     _file_limits(model.Workload(clients=clients, jobs=jobs).open_files)
@@ -125,8 +123,8 @@ def check(
     free = room.f_bavail * room.f_frsize
     if free < log_bytes:
         raise InvalidInputError(
-            f"Failed to run pgbench: its log may take {log_bytes / 1e6:,.0f} MB in {directory}, "
-            f"and {free / 1e6:,.0f} MB are free there. Make room, or run for less time"
+            f"Failed to run pgbench: its log needs up to {log_bytes / 1e6:,.0f} MB in {directory}, "
+            f"which has {free / 1e6:,.0f} MB free. Free space, or run for less time."
         )
     before = _processor_times()
     time.sleep(1)
@@ -134,8 +132,22 @@ def check(
     return {
         "processors": len(os.sched_getaffinity(0)),
         "busy": round(1 - idle / max(everything, 1), 3),
-        # The same on two hosts that share a kernel, and so their processors.
+        # Two hosts that share a kernel, and so its processors, have the same.
         "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "system": _system(),
+    }
+
+
+def _system() -> dict[str, Any]:
+    """Return what a result says about the host's hardware and system."""
+    name = re.search(r'^PRETTY_NAME="?([^"\n]*)', Path("/etc/os-release").read_text(), re.MULTILINE)
+    model_name = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return {
+        "distribution": name[1] if name else None,
+        "kernel": os.uname().release,
+        "processor": model_name[1] if model_name else os.uname().machine,
+        "memory_mb": int(memory[1]) // 1024 if memory else None,
     }
 
 
@@ -155,11 +167,10 @@ def initialise(
     directory: str,
     check_mode: bool = False,
 ) -> dict[str, Any]:
-    """Create and fill pgbench's tables unless they are there for ``scale``, and return both states.
+    """Create and fill pgbench's tables unless they have the ``scale``.
 
-    ``timeout`` is in seconds, ``directory`` is where temporary files go. In check mode nothing is changed or
-    needed but the database. The result has ``changed``, ``before`` and ``after`` (``model.Tables``) and
-    ``command`` (None if not run). Raises PgbenchError.
+    ``timeout`` is in seconds, ``directory`` is for temporary files. The result has ``changed``, ``before``
+    and ``after`` (``model.Tables``) and ``command`` (None if it did not run). Raises PgbenchError.
     """
     after = model.initialised_tables(scale)
     with _session(target, timeout, directory) as session:
@@ -173,7 +184,7 @@ def initialise(
             completed = _execute(command, session)
         except _TimedOutError as error:
             raise PgbenchError(
-                f"Failed to initialise {target}: not done after {timeout} s. Look for locks, or raise timeout"
+                f"Failed to initialise {target}: it took over {timeout} s. Check for locks, or raise timeout."
             ) from error
     if completed.returncode != 0:
         raise PgbenchError(f"Failed to initialise {target}: {model.explain(completed.stderr)}")
@@ -188,16 +199,24 @@ def run(
     timeout: int,
     directory: str,
 ) -> dict[str, Any]:
-    """Run pgbench and return ``run``, ``details`` (model.run_result), ``command``, ``stdout``, ``warning``,
+    """Run pgbench and return its result.
 
-    ``measured``: ``start`` and ``end`` by this host's clock in seconds since 1970, ``cpu_seconds`` that
-    pgbench took
-    (None if it was killed) and ``processors`` of this host; and ``latencies``, how many transactions took
-    how many microseconds, to three digits.
+    A failed run is a result, too, with the cause in ``run["error"]``.
 
-    A run that fails is a result too, with the reason in ``run["error"]`` and whatever figures there are.
-    ``timeout`` is in seconds, ``directory`` is where the log of transactions goes while pgbench runs, about
-    35 bytes for each. Raises PgbenchError if pgbench can't be started as asked, or was interrupted.
+    Args:
+        target: the login.
+        workload: what to run.
+        executable: path of pgbench, see ``find_executable``.
+        timeout: in seconds.
+        directory: for the log of transactions, about 35 bytes for each.
+
+    Returns:
+        ``run`` and ``details`` (``model.run_result``), ``command``, ``stdout``, ``warning``, ``measured``
+        (``start`` and ``end`` in seconds since 1970, ``cpu_seconds`` of pgbench, None if it was killed, and
+        ``processors`` of the host) and ``latencies`` (transactions by microseconds, to three digits).
+
+    Raises:
+        PgbenchError: pgbench could not start, or was interrupted.
     """
     command = [find_executable(executable), *model.run_arguments(target, workload)]
     latencies: Mapping[int, int] = {}
@@ -212,9 +231,7 @@ def run(
         try:
             completed = _execute(command, session, workload.open_files)
         except _TimedOutError:
-            error: str | None = (
-                f"not done after {timeout} s, so pgbench was killed. Look for locks, or raise timeout"
-            )
+            error: str | None = f"pgbench was killed after {timeout} s. Check for locks, or raise timeout"
         else:
             stdout = completed.stdout
             cpu_seconds = completed.cpu_seconds
@@ -253,9 +270,8 @@ def _lines(paths: Iterable[Path]) -> Iterator[bytes]:
 @contextmanager
 def _session(target: model.Target, timeout: float, parent: str) -> Iterator[_Session]:
     with _signals_as_exceptions(), _private_directory(parent) as directory:
-        # Nothing of the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and the
-        # files in the home directory (.pgpass, .pg_service.conf, .postgresql) would lead elsewhere than the
-        # task says.
+        # Without the caller's environment: libpq's variables (PGHOSTADDR, PGSERVICE, PGOPTIONS …) and files
+        # in the home directory (.pgpass, .pg_service.conf, .postgresql) could redirect the login.
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
@@ -276,13 +292,15 @@ def _private_directory(parent: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="pgbench-", dir=parent) as directory:
             yield Path(directory)
     except OSError as error:
-        raise PgbenchError(f"Failed to keep files in {parent}: {error.strerror}. Make room there") from error
+        raise PgbenchError(
+            f"Failed to write files to {parent}: {error.strerror}. Check its free space."
+        ) from error
 
 
 @contextmanager
 def _signals_as_exceptions() -> Iterator[None]:
     def interrupt(number: int, _frame: object) -> None:
-        for each in _SIGNALS:  # once is enough; cleaning up is not to be disturbed
+        for each in _SIGNALS:  # a second signal must not disturb the cleanup
             signal.signal(each, signal.SIG_IGN)
         raise InterruptedRunError(f"Failed to run pgbench: stopped by {signal.Signals(number).name}")
 
@@ -295,10 +313,10 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def _execute(command: list[str], session: _Session, open_files: int = 0) -> _Completed:
-    """Run a command to its end in the session's directory and environment.
+    """Run a command in the session's directory and environment, and kill its process group on an error.
 
-    Its process group is killed if it does not come to its end. Raises _TimedOutError, InterruptedRunError,
-    InvalidInputError if it may not open that many files, and PgbenchError if it can't be started.
+    Raises _TimedOutError, InterruptedRunError, InvalidInputError if the limit of open files is too low, and
+    PgbenchError if the command cannot start.
     """
     limits = _file_limits(open_files)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -330,11 +348,11 @@ def _collect(process: subprocess.Popen[bytes], watch: _Watch) -> tuple[str, str]
     received = {pipe.fileno(): bytearray() for pipe in (process.stdout, process.stderr) if pipe}
     open_pipes = dict.fromkeys(received, select.POLLIN)
     while open_pipes:
-        # Asked before the wait: all that it wrote is there by then, and not if it ends just after.
+        # Polled before the wait, so that all output of an ended process has arrived.
         ended = process.poll() is not None
         ready = watch.ready(open_pipes)
         if not ready and ended:
-            break  # something that a script started in the background holds on to them
+            break  # a background process of a script keeps the pipes open
         for descriptor in ready:
             data = os.read(descriptor, 65536)
             received[descriptor] += data
@@ -348,10 +366,10 @@ def _file_limits(needed: int) -> tuple[int, int]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise InvalidInputError(
-            f"Failed to run pgbench: so many clients need {needed} open files, and the limit is {hard}. "
-            "Use fewer clients, or raise the hard limit of open files (ulimit -Hn)"
+            f"Failed to run pgbench: the clients need {needed} open files, and the limit is {hard}. "
+            "Use fewer clients, or raise the hard limit (ulimit -Hn)."
         )
-    # Up to version 17 pgbench gives up at the soft limit, which systemd and PAM leave at 1024.
+    # pgbench up to 17 fails at the soft limit, 1024 by default.
     return (soft if soft == resource.RLIM_INFINITY else max(soft, needed)), hard
 
 
@@ -359,7 +377,7 @@ def _child_setup(limits: tuple[int, int]) -> Callable[[], None]:
     libc = ctypes.CDLL(None)
 
     def setup() -> None:
-        # For the one end of the module that it can't clean up after: SIGKILL.
+        # The module cannot clean up after its own SIGKILL.
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -380,10 +398,10 @@ def _read_tables(target: model.Target, session: _Session) -> model.Tables:
     if psycopg2 is None:
         raise PgbenchError(
             f"Failed to read the tables of {target}: {sys.executable} has no psycopg2. "
-            "Install it, in Debian from the package python3-psycopg2"
+            "Install it, in Debian from the package python3-psycopg2."
         )
     try:
-        # Asynchronous, as libpq's own waiting heeds neither signals nor, once logged in, any timeout.
+        # Asynchronous, because libpq ignores signals while it waits, and has no timeout after the login.
         with _environment(session.environment):
             connection = psycopg2.connect(
                 host=target.host or None,

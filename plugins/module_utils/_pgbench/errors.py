@@ -1,15 +1,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can go wrong around pgbench. A benchmark that fails is no exception but a result, see ``api.run``."""
+"""Errors around pgbench. A failed run is no exception but a result, see ``api.run``."""
 
 from __future__ import annotations
 
 
 class PgbenchError(Exception):
-    """Base of all; its text is a whole message, ``Failed to <verb> <object>: <cause>``, free of secrets."""
+    """Base class; its text is a whole message without secrets, ``Failed to <verb> <object>: <cause>``."""
 
 
 class InvalidInputError(PgbenchError):
-    """What was asked for makes no sense. Nothing was started."""
+    """An option is invalid. Nothing was started."""
 
 
 class LogError(PgbenchError):
@@ -17,4 +17,4 @@ class LogError(PgbenchError):
 
 
 class InterruptedRunError(PgbenchError):
-    """A signal came, or whoever waited for the result went away; pgbench was killed."""
+    """A signal came, or Ansible disconnected; pgbench was killed."""

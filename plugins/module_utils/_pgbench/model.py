@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""pgbench's arguments, output, log and errors; nothing in here does input or output.
+"""pgbench's arguments, output, log and errors. Pure.
 
 The formats are those of ``src/bin/pgbench/pgbench.c`` (``printResults``, ``doLog``) of PostgreSQL 15 to 18.
 """
@@ -24,8 +24,8 @@ BUILTIN_SCRIPTS = ("tpcb-like", "simple-update", "select-only")
 PROTOCOLS = ("simple", "extended", "prepared")
 SSL_MODES = ("disable", "allow", "prefer", "require")
 
-# Both are relative to the directory that pgbench runs in, so that no temporary path shows in its output.
-# pgbench would take an "@" in the name of a script for the beginning of its weight.
+# Relative to pgbench's working directory, so that its output contains no temporary path. An "@" in the name
+# of a script would start its weight.
 SCRIPT_FILE = "script.sql"
 LOG_PREFIX = "log"
 
@@ -35,7 +35,7 @@ TABLES = (*KEYED_TABLES, "pgbench_history")
 
 @dataclass(frozen=True)
 class Target:
-    """Where to log in. ``host`` may be the directory of a Unix socket, or empty for the default one."""
+    """A login. ``host`` may be the directory of a Unix socket, or empty for the default one."""
 
     host: str
     port: int
@@ -50,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Workload:
-    """What to run: ``transactions`` of each client, or for ``duration`` seconds."""
+    """A run of ``transactions`` for each client, or of ``duration`` seconds."""
 
     clients: int = 1
     jobs: int = 1
@@ -75,44 +75,42 @@ class Workload:
 
     @property
     def writes(self) -> bool:
-        """Whether the run changes the database; an own script is taken to do so."""
+        """Whether the run changes the database; a custom script counts as such."""
         return self.name != "select-only" or self.script_content is not None or self.vacuum
 
     @property
     def open_files(self) -> int:
-        """How many file descriptors pgbench needs.
+        """The number of file descriptors that pgbench needs.
 
-        A socket for each client, a log and the files of name resolution for each thread, and some for the
-        process. pgbench's own estimate, three more than clients, falls short: at 25 clients version 18 failed
-        with 28.
+        A socket for each client, a log and files of name resolution for each thread, and some for the
+        process. pgbench's own estimate, clients + 3, is too low: version 18 failed with 28 at 25 clients.
         """
         return self.clients + 3 * min(self.jobs, self.clients) + 16
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Which of pgbench's tables exist, which have a primary key, and for which scale they were filled."""
+    """pgbench's tables that exist, those with a primary key, and their scale."""
 
     present: tuple[str, ...]
     keyed: tuple[str, ...]
     scale: int | None
 
     def are_ready_for(self, scale: int) -> bool:
-        """Return whether ``pgbench -i -s scale`` ran to its end.
+        """Return whether ``pgbench -i -s scale`` completed.
 
         It loads all rows in one transaction and creates the primary keys last, so an interrupted one leaves
-        either no branches or no complete set of keys. The scale is the number of branches, as in
-        ``GetTableInfo``.
+        no branches or too few keys. The scale is the number of branches, as in ``GetTableInfo``.
         """
         return self == initialised_tables(scale)
 
     def as_diff(self) -> dict[str, Any]:
-        """Return the state as it shows in a diff."""
+        """Return the state for a diff."""
         return {"scale": self.scale, "tables": list(self.present), "primary_keys": list(self.keyed)}
 
 
 def initialised_tables(scale: int) -> Tables:
-    """Return what ``pgbench -i -s scale`` makes."""
+    """Return the tables that ``pgbench -i -s scale`` creates."""
     return Tables(present=TABLES, keyed=KEYED_TABLES, scale=scale)
 
 
@@ -120,7 +118,7 @@ def initialised_tables(scale: int) -> Tables:
 
 
 def check_target(target: Target) -> None:
-    """Raise InvalidInputError if nobody could log in like that."""
+    """Raise InvalidInputError if the login is invalid."""
     _check_text(login_host=target.host, login_user=target.user, login_db=target.database)
     for name, value in (("login_user", target.user), ("login_db", target.database)):
         if not value:
@@ -130,11 +128,11 @@ def check_target(target: Target) -> None:
         raise InvalidInputError(f"Failed to accept login_port: {target.port} is above 65535")
     if target.password == "":
         raise InvalidInputError(
-            "Failed to accept login_password: it is empty; leave it out to log in without a password"
+            "Failed to accept login_password: it is empty. Omit it to log in without a password."
         )
-    # A line of a password file ends at the first of these.
+    # These end a line of a password file.
     if target.password is not None and re.search(r"[\n\r\0]", target.password):
-        raise InvalidInputError("Failed to accept login_password: it has a line break or a NUL in it")
+        raise InvalidInputError("Failed to accept login_password: it contains a line break or a NUL")
 
 
 def check_workload(workload: Workload, timeout: int) -> None:
@@ -144,35 +142,35 @@ def check_workload(workload: Workload, timeout: int) -> None:
     _check_at_least(1, transactions=workload.transactions, duration=workload.duration)
     _check_at_least(0, max_tries=workload.max_tries)
     if (workload.transactions is None) == (workload.duration is None):
-        raise InvalidInputError("Failed to accept the workload: give either transactions or duration")
+        raise InvalidInputError("Failed to accept the workload: set either transactions or duration")
     if workload.script_content is not None and not workload.script_content.strip():
         raise InvalidInputError("Failed to accept script_content: it is empty")
     if workload.max_tries == 0 and workload.duration is None:
-        raise InvalidInputError("Failed to accept max_tries: 0 means without end and needs duration")
+        raise InvalidInputError("Failed to accept max_tries: 0 has no limit and needs duration")
     if workload.duration is not None and workload.duration >= timeout:
         raise InvalidInputError(
-            f"Failed to accept duration: {workload.duration} s do not fit into a timeout of {timeout} s; "
-            "raise timeout"
+            f"Failed to accept duration: {workload.duration} s exceed the timeout of {timeout} s. "
+            "Raise timeout."
         )
     for name, value in workload.variables.items():
         if not re.fullmatch(r"[A-Za-z_0-9\x80-\U0010ffff]+", name):
             raise InvalidInputError(
-                f"Failed to accept variables: {name!r} is no name of letters, digits and underscores"
+                f"Failed to accept variables: {name!r} may only have letters, digits and underscores"
             )
         _check_text(variables=str(value))
     if workload.log_sampling_rate is not None and not 0 < workload.log_sampling_rate <= 1:
-        raise InvalidInputError("Failed to accept log_sampling_rate: it must be above 0 and not above 1")
+        raise InvalidInputError("Failed to accept log_sampling_rate: it must be above 0 and at most 1")
 
 
 def check_scale(scale: int, timeout: int) -> None:
-    """Raise InvalidInputError unless both can be had."""
+    """Raise InvalidInputError if one of them is below 1."""
     _check_at_least(1, scale=scale, timeout=timeout)
 
 
 def _check_text(**texts: str) -> None:
     for name, value in texts.items():
         if "\0" in value:
-            raise InvalidInputError(f"Failed to accept {name}: it has a NUL in it")
+            raise InvalidInputError(f"Failed to accept {name}: it contains a NUL")
 
 
 def _check_at_least(minimum: int, **numbers: int | None) -> None:
@@ -209,7 +207,7 @@ def run_arguments(target: Target, workload: Workload) -> list[str]:
 def _login_arguments(target: Target) -> list[str]:
     host = ["-h", target.host] if target.host else []
     database = target.database
-    # libpq would take such a name for a connection string, getopt for an option.
+    # libpq would read such a name as a connection string, getopt as an option.
     if "=" in database or database.startswith(("postgresql://", "postgres://", "-")):
         quoted = database.replace("\\", "\\\\").replace("'", "\\'")
         database = f"dbname='{quoted}'"
@@ -217,7 +215,7 @@ def _login_arguments(target: Target) -> list[str]:
 
 
 def password_file(password: str) -> bytes:
-    r"""Return a password file that gives ``password`` to any server.
+    r"""Return a password file with ``password`` for any server.
 
     ``\`` and ``:`` are escaped (https://www.postgresql.org/docs/current/libpq-pgpass.html).
     """
@@ -264,7 +262,7 @@ _LINES = tuple(
     )
 )
 _SCRIPT = re.compile(r"SQL script \d+: (?P<script>.*)")
-# What is counted here includes failures from version 18 on, which then prints those processed as well.
+# From version 18 on these counts include failures, and "actually processed" follows.
 _SCRIPT_LINES = (
     re.compile(rf"weight: (?P<weight>\d+) \(targets (?P<target_percent>{_NUMBER})% of total\)"),
     re.compile(
@@ -287,22 +285,13 @@ _TEXTS = {
 def parse_output(text: str) -> dict[str, Any]:
     """Return the figures that pgbench of PostgreSQL 15 to 18 prints at the end of a run.
 
-    All of these keys are always there, with None for what was not printed or is no number. Those that end in
-    ``_ms`` are milliseconds, in ``_s`` seconds, in ``_percent`` percent, ``tps`` is transactions per second:
-    ``pgbench_version``, ``server_version``, ``transaction_type``, ``scale``, ``partition_method``,
-    ``partitions``, ``query_mode``, ``clients``, ``threads``, ``max_tries``, ``duration_s``,
-    ``transactions_per_client``, ``transactions``, ``failed``, ``failed_percent``, ``serialization_failures``,
-    ``serialization_failures_percent``, ``deadlock_failures``, ``deadlock_failures_percent``, ``retried``,
-    ``retried_percent``, ``retries``, ``skipped``, ``skipped_percent``, ``latency_limit_ms``, ``late``,
-    ``late_percent``, ``latency_average_ms``, ``latency_includes_failures``, ``latency_stddev_ms``,
-    ``schedule_lag_average_ms``, ``schedule_lag_max_ms``, ``initial_connection_ms``,
-    ``average_connection_ms``, ``tps``, ``tps_counts`` (pgbench's words on what tps includes) and ``scripts``:
-    a list, filled if there were several, of dictionaries with ``script``, ``weight``, ``target_percent``,
-    ``share_percent`` and the figures of each.
+    The keys are the groups of ``_LINES``, always all of them; None if pgbench printed no number. The suffix
+    is the unit: ``_ms``, ``_s`` or ``_percent``; ``tps`` is transactions per second, ``tps_counts`` describes
+    what it includes. With several scripts ``scripts`` has for each its ``script``, ``weight``,
+    ``target_percent``, ``share_percent`` and figures.
 
-    ``latency_average_ms`` is measured only if there is a standard deviation too. Otherwise pgbench computes
-    it as run time times clients by transactions, and with a connection per transaction that includes
-    connecting.
+    ``latency_average_ms`` is measured only if pgbench prints a standard deviation. Otherwise it is run time
+    times clients by transactions, which includes connecting with ``-C``.
     """
     figures: dict[str, Any] = {name: None for line in _LINES for name in line.groupindex}
     figures["latency_includes_failures"] = False
@@ -339,33 +328,33 @@ LATENCY_FIGURES = ("avg", "min", "p50", "p95", "p99", "max")
 
 
 def read_log(lines: Iterable[bytes]) -> Counter[int]:
-    """Return how many transactions took how many microseconds, by the lines of a log of transactions.
+    """Return the number of transactions by microseconds, from the lines of a log of transactions.
 
     A line is ``client_id transaction_no time script_no time_epoch time_us [schedule_lag] [retries]``, see
-    https://www.postgresql.org/docs/current/pgbench.html#PGBENCH-LOGGING. Failed and skipped transactions have
-    a word in place of a time and are left out. Raises LogError on anything else.
+    https://www.postgresql.org/docs/current/pgbench.html#PGBENCH-LOGGING. Failed and skipped transactions,
+    which have a word instead of a time, do not count. Raises LogError on anything else.
 
-    Memory grows with the number of different latencies, not of transactions: a client's latencies add up to
-    the time that it ran, so n different ones need about n²/2 µs of the time of all clients together.
+    Memory grows with the number of different latencies, not of transactions: n different ones need about
+    n²/2 µs of the time of all clients together.
     """
     try:
-        # The sixth field is asked for only to see that it is there.
+        # Reading the sixth field detects a short line.
         times = Counter(fields[2] for fields in (line.split(b" ", 5) for line in lines) if fields[5])
         for word in _NO_LATENCY:
             times.pop(word, None)
         return Counter({int(time): count for time, count in times.items()})
     except (IndexError, ValueError) as error:
         raise LogError(
-            "Failed to read the log of transactions: a line is damaged; is the disk full?"
+            "Failed to read the log of transactions: a line is damaged. Check whether the disk is full."
         ) from error
 
 
 def latency_figures(latencies: Mapping[int, int]) -> dict[str, float | None]:
     """Return ``avg``, ``min``, ``p50``, ``p95``, ``p99`` and ``max`` in milliseconds to 3 decimals.
 
-    ``latencies`` says how many transactions took how many microseconds; if none, all figures are None.
+    ``latencies`` is the number of transactions by microseconds; without any, all figures are None.
     Percentiles are by nearest rank: the smallest value that at least p percent of all do not exceed, at rank
-    ceil(p/100·n). This is what PostgreSQL's percentile_disc computes
+    ceil(p/100·n), like PostgreSQL's percentile_disc
     (https://www.postgresql.org/docs/current/functions-aggregate.html), definition 1 of Hyndman and Fan,
     "Sample Quantiles in Statistical Packages", The American Statistician 50(4), 1996.
     """
@@ -385,9 +374,9 @@ def latency_figures(latencies: Mapping[int, int]) -> dict[str, float | None]:
 
 
 def coarse(latencies: Mapping[int, int]) -> dict[int, int]:
-    """Return latencies to three significant digits: a hundred thousand become a few hundred.
+    """Return latencies to three significant digits, with an error of at most half a percent.
 
-    What is taken from them differs by half a percent at most.
+    A hundred thousand different ones become a few hundred.
     """
     found: Counter[int] = Counter()
     for value, count in latencies.items():
@@ -398,18 +387,18 @@ def coarse(latencies: Mapping[int, int]) -> dict[int, int]:
 # --- Errors ---------------------------------------------------------------------------------------------
 
 _ERROR = re.compile(r"(?:starting vacuum\.\.\.)?\S+: error: (?P<text>.*)")
-# Where it happened. The same cause at each of a hundred clients is one cause.
+# The place of an error, so that the same cause at a hundred clients is one cause.
 _WHERE = re.compile(
     r"connection to server .*? failed: |"
     r"client \d+ (?:script \d+ )?aborted(?: in command \d+ (?:query \d+|\(\w+\) of script \d+))?[:;] "
 )
-# Of a script: who failed in which of its commands, of which the first has number 0.
+# The client and the command of a script, the first of which has number 0.
 _COMMAND = re.compile(
     r"client (?P<client>\d+) (?:script \d+ )?aborted in command (?P<command>\d+) "
     r"(?:query \d+: ERROR|\((?!SQL))"
 )
 _SERVER = re.compile(r"^.*?\b(?:ERROR|FATAL|PANIC): +")
-# The last is said by threads that log in while another, which gave up, has ended OpenSSL by exit().
+# The last comes from threads that log in while another thread's exit() shuts down OpenSSL.
 _CONSEQUENCE = re.compile(
     r"could not create connection for |client \d+ aborted while establishing connection|Run was aborted|"
     r"connection to server .*? failed: could not find digest for NID"
@@ -425,20 +414,20 @@ _HINTS = tuple(
         (r"could not translate host name", "Check login_host"),
         (
             r"timeout expired|timed out|No route to host|unreachable",
-            "Check login_host and login_port, and that firewalls and security groups let this host through",
+            "Check login_host, login_port, firewalls and security groups",
         ),
         (
             r"Cannot assign requested address",
-            "All local ports wait to be reused: set net.ipv4.tcp_tw_reuse to 1",
+            "All local ports are in use: set net.ipv4.tcp_tw_reuse to 1",
         ),
         (
             r"authentication failed|no password supplied|not permitted to log in|^role .* does not exist",
-            "Check login_user and login_password, and PgBouncer's userlist if it is in between",
+            "Check login_user, login_password, and PgBouncer's userlist",
         ),
-        (r"no pg_hba.conf entry", "Let this host in, in pg_hba.conf"),
+        (r"no pg_hba.conf entry", "Allow this host in pg_hba.conf"),
         (
             r"^database .* does not exist|no such database",
-            "Check login_db, and PgBouncer's list of databases if it is in between",
+            "Check login_db, and PgBouncer's list of databases",
         ),
         (
             r"too many clients already|remaining connection slots|too many connections for",
@@ -450,10 +439,10 @@ _HINTS = tuple(
         ),
         (
             r"query_wait_timeout|server login|server_login_retry",
-            "PgBouncer got no server connection: check that PostgreSQL runs, default_pool_size, and PAUSE",
+            "PgBouncer got no server connection: check PostgreSQL, default_pool_size, and PAUSE",
         ),
         (r'relation "pgbench_\w+" does not exist', "Create the tables with action=initialise"),
-        (r"permission denied|must be owner", "Log in as the owner of the tables, or grant what is missing"),
+        (r"permission denied|must be owner", "Log in as the owner of the tables, or grant the rights"),
         (
             r"prepared statement .* (?:does not exist|already exists)",
             "Set PgBouncer's max_prepared_statements (1.21 or newer), or use protocol=simple",
@@ -464,17 +453,17 @@ _HINTS = tuple(
         ),
         (r"without completing the last transaction", "End the transaction in script_content"),
         (r"unrecognized option|invalid option", "Use pgbench of PostgreSQL 15 or newer, see executable"),
-        (r"terminating connection|server closed the connection|backend died", "Look into the server's log"),
+        (r"terminating connection|server closed the connection|backend died", "See the server's log"),
     )
 )
 
 
 def explain(text: str) -> str:
-    """Return in one line why pgbench or libpq failed, and what to do if that is known.
+    """Return in one line why pgbench or libpq failed, with advice if possible.
 
-    ``text`` is the standard error of pgbench or the message of a psycopg2 exception. What is the same for
-    many clients is said once with their number, and where in a script it happened first; what only follows
-    from another error is left out.
+    ``text`` is the standard error of pgbench or the message of a psycopg2 exception. The same cause at many
+    clients becomes one, with their number and its first place in a script; consequences of another error do
+    not count.
     """
     messages = _error_messages(text) or _first_line(text)
     reasons = [message for message in messages if not _CONSEQUENCE.match(message)] or messages
@@ -490,7 +479,7 @@ def explain(text: str) -> str:
 
 
 def _occurrences(messages: Sequence[str]) -> str:
-    """Return in brackets how often a cause was reported, and where in the script it was first."""
+    """Return in brackets how often a cause occurred, and its first place in the script."""
     parts = [f"{len(messages)} times"] if len(messages) > 1 else []
     if place := _COMMAND.match(messages[0]):
         first = "first " if len(messages) > 1 else ""
@@ -519,40 +508,40 @@ def _first_line(text: str) -> list[str]:
 
 
 def run_error(returncode: int, stderr: str, figures: Mapping[str, Any]) -> str | None:
-    """Return why a run failed, or None if it did not.
+    """Return why a run failed, or None if it succeeded.
 
-    ``returncode`` is below zero if a signal ended pgbench. Clients that gave up half-way make pgbench print
-    the figures of what they did before and return 2.
+    ``returncode`` is negative if a signal ended pgbench. If clients abort, pgbench prints their figures so
+    far and returns 2.
     """
-    # One thread that gives up calls exit() beside the others, which can end in a segmentation fault.
+    # A thread that aborts calls exit() beside the others, which can cause a segmentation fault.
     if returncode < 0 and not _error_messages(stderr):
-        return f"pgbench was killed by signal {-returncode}. Look into the kernel's log"
+        return f"signal {-returncode} killed pgbench. See the kernel's log"
     if returncode != 0:
         partial = "the run was aborted and its figures are incomplete: " if figures["transactions"] else ""
         return partial + explain(stderr)
     if figures["transactions"] is None:
         return "pgbench printed no figures. Check executable"
     if figures["transactions"] == 0 and not figures["failed"]:
-        return "no transaction ended in that time. Run for longer, or look for locks"
+        return "no transaction ended in that time. Run for longer, or check for locks"
     return None
 
 
 def run_warning(stderr: str) -> str | None:
-    """Return what a run complained of that ended well nevertheless, or None."""
+    """Return the warnings of a successful run, or None."""
     return f"pgbench reported: {explain(stderr)}" if _error_messages(stderr) else None
 
 
 def log_error(workload: Workload, figures: Mapping[str, Any], logged: int) -> str | None:
-    """Return what is wrong with the log if it holds other than all transactions, unless it is a sample."""
+    """Return an error if the log lacks transactions and is no sample."""
     if workload.log_sampling_rate is not None or logged == figures["transactions"]:
         return None
-    return f"the log holds {logged} of {figures['transactions']} transactions; is the disk full?"
+    return f"the log holds {logged} of {figures['transactions']} transactions. Check whether the disk is full"
 
 
 def run_result(
     workload: Workload, figures: Mapping[str, Any], latencies: Mapping[int, int], error: str | None
 ) -> dict[str, Any]:
-    """Return the keys ``run``, a row of the benchmark's results, and ``details``, all other figures of it."""
+    """Return ``run``, a row of the benchmark's results, and ``details``, all other figures."""
     run = {
         "script": workload.name,
         "mode": "reconnect" if workload.reconnect else "persistent",

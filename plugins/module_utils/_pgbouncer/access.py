@@ -1,10 +1,9 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who is let in: the text of PgBouncer's HBA file, and what is wrong with how clients prove who they are.
-Pure.
+"""Authentication of clients: the text of PgBouncer's HBA file, and problems of the inputs. Pure.
 
 The grammar is that of ``parse_line`` of ``src/hba.c``: like PostgreSQL's pg_hba.conf, without host names,
-group roles and regular expressions. A line that PgBouncer can't read it leaves out, so that the next one
+group roles and regular expressions. PgBouncer skips a line that it cannot read, so that the next one
 decides.
 """
 
@@ -25,11 +24,11 @@ _WORDS = {"databases": ("all", "sameuser", "replication"), "users": ("all",)}
 
 
 class Access(NamedTuple):
-    """How clients prove who they are.
+    """How clients authenticate.
 
     ``settings`` are PgBouncer's; ``rules`` those of its HBA file; ``users`` the names of the userlist;
-    ``lookup`` says whether others are looked up in PostgreSQL; ``unsafe`` whether somebody has spelled out
-    that methods without a protected password are wanted.
+    ``lookup`` says whether PgBouncer looks up others in PostgreSQL; ``unsafe`` whether the inputs allow
+    methods without a protected password.
     """
 
     settings: Mapping[str, Any]
@@ -128,12 +127,12 @@ def where(complaint: str, text: str) -> str:
 
 
 def problems(access: Access) -> list[str]:
-    """Return what is wrong with how clients prove who they are, a clause each."""
+    """Return what is wrong with how clients authenticate, a clause each."""
     method = str(access.settings.get("auth_type") or "md5")
     if method != "hba":
         found = [f"pgbouncer_hba has rules, and pgbouncer_auth_type is {method}"] * bool(access.rules)
     elif not access.rules:
-        found = ["pgbouncer_auth_type is hba, and pgbouncer_hba has no rule: nobody would be let in"]
+        found = ["pgbouncer_auth_type is hba, and pgbouncer_hba has no rule: nobody could log in"]
     else:
         found = hba_problems(access.rules)
     return found or [
@@ -159,20 +158,21 @@ def _unsafe_problems(access: Access, method: str) -> list[str]:
     used = [method] if method in UNSAFE else []
     used += sorted({str(rule["method"]) for rule in access.rules} & set(UNSAFE))
     return [
-        f"the method {name} lets in without a password or sends it in the clear; give another, or set"
-        " pgbouncer_unsafe_auth if that is meant"
+        f"the method {name} needs no password or sends it in the clear; use another, or set"
+        " pgbouncer_unsafe_auth if you accept that"
         for name in used
     ]
 
 
 def _admin_problems(access: Access, method: str) -> list[str]:
-    """Return how an administrator could come in over TCP without a password or a certificate."""
+    """Return how an administrator could log in over TCP without a password or a certificate."""
     admins = [
         (name, user) for name in ("admin_users", "stats_users") for user in names(access.settings.get(name))
     ]
     if not access.lookup and method not in ("trust", "any"):
         found = [
-            f"{user!r} of {name} is none of pgbouncer_users: give them a password there, or leave them out"
+            f"{user!r} of {name} is not in pgbouncer_users: add the user there with a password, or remove"
+            f" it here"
             for name, user in admins
             if user not in access.users
         ]
@@ -181,7 +181,7 @@ def _admin_problems(access: Access, method: str) -> list[str]:
     listens = bool(names(access.settings.get("listen_addr")))
     if method in ("trust", "any") and listens and admins:
         found.append(
-            f"the method {method} would let anyone in as {admins[0][1]!r} of {admins[0][0]}; leave"
+            f"the method {method} lets anyone log in as {admins[0][1]!r} of {admins[0][0]}; leave"
             " admin_users and stats_users empty, or give another method"
         )
     for number, rule in enumerate(access.rules, 1):
@@ -190,8 +190,8 @@ def _admin_problems(access: Access, method: str) -> list[str]:
         if not {"all", "pgbouncer"} & set(map(str, rule["databases"])):
             continue
         found += [
-            f"rule {number} of pgbouncer_hba would let anyone in as {user!r} of {name}; have it name"
-            " other databases or users"
+            f"rule {number} of pgbouncer_hba lets anyone log in as {user!r} of {name}; name other"
+            " databases or users in it"
             for name, user in admins
             if {"all", user} & set(map(str, rule["users"]))
         ]

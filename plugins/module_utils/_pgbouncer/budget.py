@@ -4,8 +4,8 @@
 
 Pure. The rules are those of PgBouncer's ``launch_new_connection`` (``src/objects.c``) and of
 ``pool_pool_size``, ``pool_res_pool_size``, ``database_max_connections`` and ``user_max_connections``
-(``src/server.c``): a pool is a pair of database and user; what the user has goes before what the database
-has, and that before the default; a pool of 0 has no limit; a cap of 0 is none. A request to cancel a query
+(``src/server.c``): a pool is a pair of database and user; the user's value goes before the database's,
+and that before the default; a pool of 0 has no limit; a cap of 0 is none. A request to cancel a query
 may exceed its pool, but takes none of PostgreSQL's ``max_connections`` (``ProcessStartupPacket`` ends before
 a process of PostgreSQL gets its slot).
 """
@@ -43,12 +43,12 @@ class Budget(NamedTuple):
     arithmetic: str
     others: list[str]
     max_db_connections: int
-    derived: bool
     descriptors: int
+    own: str
 
 
 class _Users(NamedTuple):
-    """Users who have all the same. ``pool_size`` and ``reserve`` are None where the database's count."""
+    """Users with the same options. ``pool_size`` and ``reserve`` are None where the database's count."""
 
     names: list[str]
     pool_size: int | None
@@ -86,13 +86,14 @@ def reckon(
 
     Args:
         databases: with ``name``, ``host``, ``port`` and PgBouncer's options.
-        users: with ``name``, PgBouncer's options and ``databases``, the names of those they come to; without
-            it they come to all, and with none in it to PgBouncer's console only.
+        users: with ``name``, PgBouncer's options and ``databases``, the names of those they connect to;
+            without
+            it they connect to all, and with an empty list to PgBouncer's console only.
         limits: ``pool_size``, ``reserve_pool_size``, ``max_db_connections`` and ``max_user_connections``, for
             whatever has none of its own.
         server: ``host`` and ``port`` of the PostgreSQL whose limits are known, its ``max_connections``, those
             that it has ``reserved``, and what ``others`` take.
-        lookup: with auth_query, which lets in users that are not known here: ``user``, who looks them up,
+        lookup: with auth_query, which lets in unknown users: ``user``, the one that looks them up,
             ``database``, the one that this is done in, empty for each client's own, and ``connections``, the
             cap of that user. Where ``max_db_connections`` is 0, each database gets an equal share of what is
             left.
@@ -107,10 +108,8 @@ def reckon(
     words = f"PostgreSQL grants {server['max_connections']} - {server['reserved']} reserved"
     words += f" - {server['others']} for others = {granted}"
     limit = {name: int(value or 0) for name, value in limits.items()}
-    derived = False
     if lookup and not limit["max_db_connections"]:
         limit["max_db_connections"] = _share(databases, server, granted)
-        derived = bool(limit["max_db_connections"])
     groups = _grouped(known)
     servers = []
     for place, there in _by_server(databases, server).items():
@@ -128,8 +127,8 @@ def reckon(
             if not one.own
         ],
         limit["max_db_connections"],
-        derived,
         sum(int(server["max_connections"]) if one.needed is None else one.needed for one in servers),
+        own.arithmetic,
     )
 
 
@@ -159,7 +158,7 @@ def _by_server(
 
 
 def _grouped(users: Iterable[Mapping[str, Any]]) -> list[tuple[_Users, tuple[str, ...] | None]]:
-    """Return users who have all the same, with the databases that they come to, None for all."""
+    """Return users with the same options, with the databases that they connect to, None for all."""
     found: dict[tuple[Any, ...], _Users] = {}
     for user in users:
         given = user.get("databases")
@@ -184,8 +183,8 @@ def _sum(
 ) -> tuple[int | None, str]:
     """Return what one server's databases need, None for no limit, and the sum in words.
 
-    It is reckoned twice, by database and by user, since caps of both kinds hold at once. Neither can be
-    exceeded, so the lower one counts.
+    It is calculated twice, by database and by user, since caps of both kinds hold at once. The lower one
+    counts.
     """
     by_database: list[tuple[int | None, str]] = []
     by_user: dict[int, list[_Pools]] = {}
@@ -219,7 +218,7 @@ def _users_of(
     groups: Sequence[tuple[_Users, tuple[str, ...] | None]],
     named: Mapping[str, _Users],
 ) -> list[tuple[_Users, int]]:
-    """Return who has pools of a database, and how many: its users, or the one that it logs in as."""
+    """Return the users with pools of a database, and how many: its users, or the one that it logs in as."""
     forced = str(database.get("user") or "")
     if forced:
         return [(named.get(forced, _Users([forced], None, None, 0)), 1)]
@@ -265,7 +264,7 @@ def _database_sum(
 
 
 def _user_sum(users: _Users, pools: Sequence[_Pools], limits: Mapping[str, int]) -> tuple[int | None, str]:
-    """Return what users who have all the same need, and the sum in words."""
+    """Return what users with the same options need, and the sum in words."""
     cap = users.cap or limits["max_user_connections"] or None
     each = _total([(pool.each, "") for pool in pools])
     count = max(pool.number for pool in pools)

@@ -294,7 +294,7 @@ def peer_problems(peers: Iterable[Mapping[str, Any]], version: Version | None = 
 
 
 def summary(problems: list[str]) -> str:
-    """Return problems as one sentence without its full stop: the first five, and how many more there are."""
+    """Return problems as one sentence without its full stop: the first five, and how many more."""
     more = len(problems) - _PROBLEMS_SHOWN
     return "; ".join(problems[:_PROBLEMS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
@@ -373,7 +373,7 @@ def _name_problem(what: str, name: str, version: Version | None) -> str | None:
         return "the name is reserved for PgBouncer's console; choose another, and give this one as dbname"
     advice = "choose another, and give this one as dbname" if what == "database" else "rename the user"
     if _BREAKING.search(name) or "'" in name:
-        return f"the name has a quote or a control character, which PgBouncer's file can't hold; {advice}"
+        return f"the name has a quote or a control character, which PgBouncer's file cannot hold; {advice}"
     if version is not None and version < QUOTED_NAMES and not PLAIN_NAME.fullmatch(name):
         return (
             f"PgBouncer {_dotted(version)} reads names of ASCII letters, digits and _.- only; {advice},"

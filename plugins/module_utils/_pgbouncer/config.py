@@ -45,7 +45,7 @@ _ADVICE = (
     (r"could not open (?:hba|ident) config file .*", "write that file first, or let {account} read it"),
     (
         r"broken auth file|(?:username|password) too long in auth file",
-        "correct the userlist, or write it with pgbouncer_userlist",
+        "correct the userlist, or write it with pgbouncer_config",
     ),
     (
         r"(?:hba|ident) line \d+.*|could not parse (?:hba|ident) config line \d+|address does not match.*",
@@ -221,7 +221,7 @@ def _quoted_line(text: str, number: int, name: str | None) -> str:
 
 
 def _line_about(text: str, cause: str) -> str:
-    """Return the line that a complaint is about, for a message; empty where it can't be told."""
+    """Return the line that a complaint is about, for a message; empty if unknown."""
     lines = text.splitlines()
     settings = range(lines.index("[pgbouncer]") + 1, len(lines)) if "[pgbouncer]" in lines else range(0)
     about = next((name for pattern, name in _ABOUT if re.search(pattern, cause)), None)

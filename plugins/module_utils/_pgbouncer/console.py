@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """PgBouncer's console over its Unix socket.
 
-Whoever comes over the socket with the effective user id of PgBouncer, as the user ``pgbouncer``, is its
-administrator without a password (https://www.pgbouncer.org/usage.html#admin-console).
+A client on the socket with the effective user id of PgBouncer, as the user ``pgbouncer``, is its
+administrator and needs no password (https://www.pgbouncer.org/usage.html#admin-console).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def statement(command: str, database: str | None = None, client: str | None = No
 
     Args:
         command: ``SHOW …``, or one of ``VERBS``, in any case.
-        database: whom it is about, for verbs that take one.
+        database: the database it is about, for verbs that take one.
         client: the id that SHOW CLIENTS has, for KILL_CLIENT.
 
     Raises:
@@ -109,7 +109,7 @@ def statement(command: str, database: str | None = None, client: str | None = No
 
 
 def quote(name: str) -> str:
-    """Return a database's name as an argument. Raises ConsoleError if the console can't read it."""
+    """Return a database's name as an argument. Raises ConsoleError if the console cannot read it."""
     if '"' in name or re.search(r"[\x00-\x1f\x7f]", name) or len(name.encode()) > _MAX_ARGUMENT_BYTES:
         raise ConsoleError(
             f"Failed to quote the database {name!r}: the console reads at most {_MAX_ARGUMENT_BYTES} bytes"
@@ -121,7 +121,7 @@ def quote(name: str) -> str:
 def reached(
     wanted: Statement, databases: Sequence[Mapping[str, Any]], state: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Say whether there is nothing left to do for a command.
+    """Say whether a command has nothing left to do.
 
     Args:
         wanted: the command.
@@ -160,7 +160,7 @@ class Console:
         except psycopg2.Error as exc:
             raise ConsoleError(
                 f"Failed to reach PgBouncer's console at {self._place}: {_told(exc)}."
-                " Look whether it runs: systemctl status 'pgbouncer*'"
+                " Check whether it runs: systemctl status 'pgbouncer*'"
             ) from exc
         # The console knows no transactions.
         self._connection.autocommit = True
@@ -219,8 +219,8 @@ class Console:
     def shutdown(self, wanted: Statement, seconds: float | None = None) -> bool:
         """Run a SHUTDOWN WAIT_FOR_CLIENTS, close the connection, and return whether PgBouncer ended in time.
 
-        One that has not is told to end as soon as no transaction is in flight (SIGINT): it has closed its
-        sockets, so that no command reaches it any more.
+        Otherwise SIGINT makes it end as soon as no transaction is in flight: it has closed its sockets, so no
+        command reaches it any more.
         """
         ended = os.pidfd_open(self.process())
         try:

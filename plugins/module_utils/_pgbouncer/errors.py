@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can go wrong with a PgBouncer host, as far as its user can do something about it."""
+"""Errors of PgBouncer and its host that the user can act on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class PgbouncerError(Exception):
 
 
 class InvalidInputError(PgbouncerError):
-    """What is wanted can't be written as it was given. Nothing has been touched."""
-
-
-class HostFileError(PgbouncerError):
-    """A file of PgBouncer can't be read or written."""
+    """An input cannot be written as it was given. Nothing was changed."""
 
 
 class ProofError(PgbouncerError):
-    """The installed PgBouncer refuses the candidate configuration. What was in force still is."""
+    """The installed PgBouncer refuses the candidate configuration. The old one stays in force."""
 
 
 class ConsoleError(PgbouncerError):
-    """PgBouncer's console can't be reached, or refuses a command."""
+    """PgBouncer's console cannot be reached, or refuses a command."""
+
+
+class ServerError(PgbouncerError):
+    """PostgreSQL cannot be reached, or refuses a command."""

@@ -36,11 +36,12 @@ _AT_LEAST_ONE = {
     "max_user_connections",
     "pool_size",
 }
-# What each process has at least where nobody says how many there are. The kernel spreads clients by chance:
+# The least that each process gets where the inputs give no number of processes. The kernel spreads clients
+# by chance:
 # those on a process whose few server connections are taken wait while another's idle, and one too many is
 # refused while others have room.
 _SENSIBLE = {"default_pool_size": 5, "max_client_conn": 25, "pool_size": 5}
-# 0 is none of them.
+# Of these a process may have 0.
 _MAYBE_NONE = {"min_pool_size", "reserve_pool", "reserve_pool_size"}
 
 # What PgBouncer takes for limits that are not given.
@@ -64,7 +65,7 @@ def default_count(
     cores: int,
     version: Version | None = None,
 ) -> int:
-    """Return how many processes there are where nobody says: one for two cores, which leaves PostgreSQL half.
+    """Return the default number of processes: one for two cores, which leaves half of them to PostgreSQL.
 
     At least one, and no more than leave each a sensible part of every limit. One where PgBouncer knows no
     peers.
@@ -98,7 +99,7 @@ def problems(
             f" cancel a query, and this is {'.'.join(map(str, version))}; set pgbouncer_processes to 1"
         )
     found += [
-        f"{where}{name}: {total} can't be divided among {count} processes, for each needs one at least;"
+        f"{where}{name}: {total} can't be divided among {count} processes, since each needs at least one;"
         f" raise it to {count}, or lower pgbouncer_processes to {total}"
         for where, name, total in _totals(settings, databases, users)
         if 0 < total < count
@@ -125,7 +126,7 @@ def processes(
         version: of the installed PgBouncer; None for one that knows all that is known here.
 
     Raises:
-        ValueError: they can't be divided; see ``problems``.
+        ValueError: they cannot be divided; see ``problems``.
     """
     found = problems(settings, databases, users, count, version)
     if found:
@@ -179,19 +180,19 @@ def turns(
     """Return what each process has to do, in the order to do it in; none of those that have nothing to do.
 
     First what is reloaded, which may give up some of its limits to what is started next. What is restarted
-    comes last, when there are most others that serve.
+    comes last, when most others serve.
 
     Args:
         results: of the module pgbouncer_config for each process, by number from 1.
-        reload_for: files that all of them read anew, and that have changed.
+        reload_for: changed files that all of them read again with a reload.
         restart_for: likewise, what they read at their start only.
         reloads: whether they take commands; with disable_pqexec they don't.
-        drains: whether they can let their clients go first.
+        drains: whether their clients can leave first.
     """
     found = []
     for number, result in enumerate(results, start=1):
         differences = [difference["name"] for difference in result["differences"]]
-        itself = ["its databases and users"] if result["changed"] and not differences else []
+        itself = ["its configuration file"] if result["changed"] and not differences else []
         reasons = [*differences, *result["also"], *itself, *reload_for, *restart_for]
         if not result["answered"]:
             action, reasons = "start", ["it does not answer on its socket"]
@@ -208,15 +209,15 @@ def turns(
 
 
 def unread(found: Iterable[Mapping[str, Any]], files: Mapping[str, str], *, at_start: bool) -> list[str]:
-    """Return what those files are whose present content some process has not read.
+    """Return the kinds of files whose present content some process has not read.
 
-    A run that failed half-way may have left one: the next run finds the file as wanted, and the process not.
+    An interrupted run may leave one: the next run finds the file as wanted, but the process has the old one.
 
     Args:
         found: path and mtime of files, among them sockets of processes, ``.../NUMBER/.s.PGSQL.PORT``, which a
             process makes when it starts, and ``.../NUMBER/loaded``, which is touched after a reload.
-        files: what each is, by its path.
-        at_start: whether they are read at a start only, or with a reload too.
+        files: the kind of each, by its path.
+        at_start: whether processes read them at their start only.
     """
     read: dict[str, float] = {}
     written: dict[str, float] = {}

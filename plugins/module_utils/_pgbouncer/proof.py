@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Proof of a configuration: the installed PgBouncer is started with it, out of everybody's way, and asked."""
+"""Validate a configuration: start the installed PgBouncer with it, apart from the others, and ask it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer.errors 
 )
 
 DEFAULT_PORT = 6432
+
+REFUSED = "Failed to validate the PgBouncer configuration: "
+"""How the message of a refusal begins."""
 
 _POLL_SECONDS = 0.01
 _FILE = "pgbouncer.ini"
@@ -71,11 +74,12 @@ def account(name: str) -> Account:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise InvalidInputError(
-            f"Failed to find the account {name!r}: there is none; install PgBouncer first or give another"
+            f"Failed to find the account {name!r}: it does not exist. Install PgBouncer first, or give"
+            f" another account."
         ) from None
     if os.geteuid() not in (0, entry.pw_uid):
         raise InvalidInputError(
-            f"Failed to run PgBouncer as {name!r}: only root and that account can; run the task with become"
+            f"Failed to run PgBouncer as {name!r}: only root and that account can. Run the task with become."
         )
     return Account(name, entry.pw_uid, entry.pw_gid, os.getgrouplist(name, entry.pw_gid))
 
@@ -92,10 +96,10 @@ def version(binary: str) -> Version | None:
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise ProofError(f"Failed to run {binary}: {error}; install PgBouncer anew") from error
+        raise ProofError(f"Failed to run {binary}: {error}; reinstall PgBouncer") from error
     match = re.match(r"PgBouncer (\d+)\.(\d+)", told)
     if match is None:
-        raise ProofError(f"Failed to run {binary}: it does not tell its version; install PgBouncer anew")
+        raise ProofError(f"Failed to run {binary}: it does not tell its version; reinstall PgBouncer")
     return int(match[1]), int(match[2])
 
 
@@ -110,7 +114,7 @@ def shown(
 ) -> Shown:
     """Start PgBouncer with a configuration and return what it shows.
 
-    It runs in a directory of its own, which is gone afterwards, and listens nowhere but there. Files that the
+    It runs in a scratch directory and listens only there. Files that the
     configuration names, such as the userlist and certificates, are the real ones.
 
     Args:
@@ -119,7 +123,7 @@ def shown(
         runs_as: account that it runs under.
         port: what the configuration has as ``listen_port``, which names the socket.
         seconds: most that all of it may take.
-        files: texts of files that are yet to be written, by the setting that names them.
+        files: texts of files that are not written yet, by the setting that names them.
 
     Raises:
         ProofError: PgBouncer does not start with it, or complains of anything; the message is one sentence.
@@ -140,12 +144,10 @@ def shown(
         log = (directory / _LOG).read_text(errors="replace").replace(str(file), _FILE)
     explanation = config.explain(log, text, runs_as.name)
     if explanation is not None:
-        raise ProofError(
-            f"Failed to prove the PgBouncer configuration: {explanation.cause}; {explanation.advice}"
-        )
+        raise ProofError(f"{REFUSED}{explanation.cause}; {explanation.advice}")
     if found is None:
         end = f"it did not answer within {seconds:g} s" if alive or trouble is None else f"{trouble}"
-        raise ProofError(f"Failed to prove the PgBouncer configuration: {end}; look whether {binary} works")
+        raise ProofError(f"{REFUSED}{end}; check whether {binary} works")
     return found
 
 
@@ -164,11 +166,11 @@ def overridden() -> dict[str, str]:
 def running(socket_directory: str, port: int, runs_as: Account) -> Running | None:
     """Return the PgBouncer that listens there, or None if none answers.
 
-    It shows nothing if it has ``disable_pqexec``, where its console drops whoever sends a command.
+    It shows nothing if it has ``disable_pqexec``, where its console drops a client that sends a command.
     """
     if not Path(socket_directory, f".s.PGSQL.{port}").exists():
         return None
-    with _acting_as(runs_as):
+    with acting_as(runs_as):
         try:
             connection = console.Console(socket_directory, port)
         except ConsoleError:
@@ -218,7 +220,7 @@ def path_problems(settings: Mapping[str, str], runs_as: Account) -> list[str]:
     ).stdout.split()
     states = {
         "0": "is no directory; create it or give another",
-        "1": f"can't be written by {runs_as.name}; let it",
+        "1": f"is not writable for {runs_as.name}; grant it the right",
     }
     return [
         f"setting {name}: {directory} {states[state]}"
@@ -262,7 +264,7 @@ def _overrides(directory: Path) -> str:
 
 @contextmanager
 def _scratch(runs_as: Account) -> Iterator[Path]:
-    # In memory where there is such a place, for a configuration may hold passwords.
+    # In memory if possible, since a configuration may hold passwords.
     parent = "/run" if os.geteuid() == 0 and os.access("/run", os.W_OK) else None
     directory = Path(tempfile.mkdtemp(prefix="pgbouncer-proof-", dir=parent))
     try:
@@ -296,8 +298,8 @@ def _running(binary: str, file: Path, runs_as: Account, seconds: float) -> Itera
                 **_identity(runs_as),
             )
         except OSError as error:
-            raise ProofError(f"Failed to run {binary}: {error.strerror}; install PgBouncer anew") from error
-    # Whoever waits for an answer gets its end instead.
+            raise ProofError(f"Failed to run {binary}: {error.strerror}; reinstall PgBouncer") from error
+    # A client that waits for an answer sees the end of the process instead.
     watchdog = threading.Timer(seconds, process.kill)
     watchdog.daemon = True
     watchdog.start()
@@ -305,7 +307,7 @@ def _running(binary: str, file: Path, runs_as: Account, seconds: float) -> Itera
         yield process
     finally:
         watchdog.cancel()
-        # All that it has is in the scratch directory: there is nothing to end in order.
+        # Everything is in the scratch directory, so no orderly end is needed.
         process.kill()
         process.wait()
 
@@ -317,7 +319,7 @@ def _ask(
     trouble = None
     while process.poll() is None and time.monotonic() < deadline:
         if (directory / f".s.PGSQL.{port}").exists():
-            with _acting_as(runs_as):
+            with acting_as(runs_as):
                 try:
                     connection = console.Console(str(directory), port)
                 except ConsoleError as error:
@@ -350,7 +352,7 @@ def _asked(connection: console.Console) -> Shown:
 
 
 @contextmanager
-def _acting_as(runs_as: Account) -> Iterator[None]:
+def acting_as(runs_as: Account) -> Iterator[None]:
     """Make the process that account's for a while: the console looks at its caller's effective user id."""
     if os.geteuid() != 0 or runs_as.uid == 0:
         yield

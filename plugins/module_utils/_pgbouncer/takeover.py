@@ -1,9 +1,9 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How a running PgBouncer comes to what is wanted: not at all, by a reload, or by a restart. Pure.
+"""Decide what brings a running PgBouncer to the wanted configuration: nothing, a reload or a restart. Pure.
 
 PgBouncer says of each setting whether a reload changes it (``changeable`` in ``SHOW CONFIG``); it ignores
-the others silently until it is started anew (``CF_NO_RELOAD`` in ``src/main.c``). It does not say that a
+the others silently until its restart (``CF_NO_RELOAD`` in ``src/main.c``). It does not say that a
 changeable setting without a default, such as ``auth_user``, keeps its value when it is gone from the file
 (``fill_defaults`` of ``lib/usual/cfparser.c``; tried with 1.18 and 1.24).
 """
@@ -22,7 +22,7 @@ _OWN = {"conffile"}
 _STATE = {"current_connections", "current_client_connections", "paused", "disabled"}
 
 # SHOW USERS of 1.23 and later shows one user's sizes for those that come after it (admin_show_users of
-# src/admin.c reuses its buffers), so these two can't be compared.
+# src/admin.c reuses its buffers), so these two cannot be compared.
 _UNSOUND = {"pool_size", "reserve_pool_size"}
 
 
@@ -67,7 +67,7 @@ def decide(
     users: tuple[Iterable[Mapping[str, Any]], Iterable[Mapping[str, Any]]] = ((), ()),
     written: Container[str] = (),
 ) -> Takeover:
-    """Return how what runs comes to what is wanted.
+    """Return what brings the running PgBouncer to the wanted configuration.
 
     Both sides come from SHOW commands, so that values that only look different don't count.
 

@@ -55,8 +55,8 @@ def check_users(users: Sequence[Mapping[str, Any]]) -> list[User]:
     """Return the users of a task, sorted by name.
 
     ``users`` are dictionaries with the keys ``name``, ``password``, ``verifier`` and ``plain``; a value of
-    None is one that was not given. Raises InvalidInputError, which tells the first ten problems, if any can't
-    be written.
+    None is one that was not given. Raises InvalidInputError, which names the first ten problems, if any
+    cannot be written.
     """
     problems = []
     first_index: dict[str, int] = {}
@@ -152,7 +152,7 @@ def wanted_entries(
             return user.name, present
         return user.name, scram.build(user.secret, iterations)
 
-    # PBKDF2 lets go of the interpreter lock, so that threads share the work of thousands of passwords.
+    # PBKDF2 releases the interpreter lock, so threads share the work of thousands of passwords.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         return dict(pool.map(entry, users))
 
@@ -201,7 +201,7 @@ def _name_problem(name: str) -> str | None:
     if not name:
         return "its name is empty; give the name of a role"
     if _BREAKING.search(name):
-        return "its name has a line break or a NUL, which PgBouncer's userlist can't hold; rename the role"
+        return "its name has a line break or a NUL, which PgBouncer's userlist cannot hold; rename the role"
     if not _is_unicode(name):
         return "its name is not valid Unicode text; rename the role"
     size = len(quote(name).encode()) - 2
@@ -225,7 +225,7 @@ def _secret_problem(password: str | None, verifier: str | None) -> str | None:
 
 def _password_problem(password: str) -> str | None:
     if not password:
-        return "its password is empty, which PostgreSQL never lets in; give a password or a verifier"
+        return "its password is empty, which PostgreSQL never accepts; give a password or a verifier"
     if _BREAKING.search(password):
         return "its password has a line break or a NUL; choose one without"
     if not _is_unicode(password):

@@ -24,7 +24,7 @@ class Configuration(NamedTuple):
     """What a vulnerability may depend on.
 
     ``settings`` and ``databases`` are PgBouncer's; ``rules`` those of its HBA file; ``own_query`` says
-    whether auth_query is the role's, which honours VALID UNTIL and names everything with its schema.
+    whether auth_query is the role's, which honours VALID UNTIL and qualifies all names.
     """
 
     settings: Mapping[str, Any]
@@ -115,8 +115,8 @@ KNOWN = (
         "1.16.1",
         ("1.15.0-1+deb11u1",),
         _cert,
-        "whoever sits between client and PgBouncer can put in SQL, in spite of certificates",
-        "leave the method cert",
+        "a machine in the middle between client and PgBouncer can inject SQL, in spite of certificates",
+        "use another method than cert",
     ),
     Vulnerability(
         "CVE-2025-2291",
@@ -124,8 +124,8 @@ KNOWN = (
         "1.24.1",
         ("1.18.0-1+deb12u1",),
         _default_query,
-        "a password that has expired still lets in, for PgBouncer's own auth_query does not look",
-        "use pgbouncer_auth_query, whose function does",
+        "an expired password is still accepted, since PgBouncer's own auth_query does not check it",
+        "use pgbouncer_auth_query, whose function checks it",
     ),
     Vulnerability(
         "CVE-2025-12819",
@@ -221,10 +221,10 @@ KNOWN = (
         "1.26.1",
         (),
         _scram,
-        "who knows the password of one user of the userlist can log in as any other",
+        "a client that knows the password of one user of the userlist can log in as any other",
     ),
 )
-"""What is known of, up to PgBouncer 1.26.1 of October 2026."""
+"""All that are known up to PgBouncer 1.26.1 of October 2026."""
 
 
 def affecting(package: str, config: Configuration) -> list[Vulnerability]:
@@ -247,7 +247,7 @@ def _has(package: str, backport: str) -> bool:
 
 
 def unknown_names(accepted: Iterable[str]) -> list[str]:
-    """Return what is accepted and none of the known ones."""
+    """Return accepted names that are unknown."""
     known = {one.name for one in KNOWN}
     return sorted(str(name) for name in accepted if name not in known)
 
@@ -258,7 +258,7 @@ def refusal(package: str, config: Configuration, accepted: Iterable[str] = ()) -
     Args:
         package: version of the package, such as ``1.24.1-1+deb13u2``.
         config: what it is to run with.
-        accepted: vulnerabilities that somebody has judged and lives with.
+        accepted: vulnerabilities that the inputs accept.
     """
     taken = set(accepted)
     found = [known for known in affecting(package, config) if known.name not in taken]
@@ -275,8 +275,9 @@ def refusal(package: str, config: Configuration, accepted: Iterable[str] = ()) -
     return (
         f"PgBouncer {package} has {told}."
         f" Install {newest} or newer (postgres_source: pgdg has new ones), or a"
-        " package of the distribution that has the fix. To live with it, judge who reaches the port, and name"
-        f" what you accept: pgbouncer_accept_cves: [{all_of_them}]"
+        " package of the distribution that has the fix. To accept the risk, consider which hosts reach the"
+        " port, and"
+        f" set pgbouncer_accept_cves: [{all_of_them}]"
     )
 
 

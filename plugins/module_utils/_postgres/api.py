@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""PostgreSQL's binaries, its running server, and the host that they are on.
+"""PostgreSQL's binaries, its running server, and its host.
 
-All of it runs as the account that the data belongs to: the server refuses root, and peer lets it in.
+Runs as the account that the data belongs to: the server refuses root, and peer lets that account in.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ try:
 except ImportError:
     psycopg2 = None
 
-# Where a host, or a container of it, is told its limits: cgroup v2 and v1.
+# Limits of a host, or of a container on it: cgroup v2 and v1.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-# Since 15 the binary reckons its shared memory without being started, which comes after all other checks:
+# Since 15 the binary computes its shared memory without a start, after all other checks:
 # https://www.postgresql.org/docs/17/runtime-config-preset.html#GUC-SHARED-MEMORY-SIZE
-_RECKONS = 15
+_COMPUTES_MEMORY = 15
 _SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The files of a cluster as they should be, by path, and where the cluster has its own.
+    """The wanted files of a cluster by path, and the cluster's directories.
 
     ``settings``, ``hba`` and ``ident`` are the paths of the three.
     """
@@ -52,10 +52,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Live:
-    """A running server: where it listens, and what it says of itself.
+    """A running server: where it listens, and its state.
 
-    ``load_time`` and ``start_time`` are in seconds since 1970. ``startup`` are the settings that it takes at
-    its start, ``pending`` those of them that wait for a restart, ``overridden`` those that another file sets
+    ``load_time`` and ``start_time`` are in seconds since 1970. ``startup`` are the settings that only
+    apply at its start, ``pending`` those that wait for a restart, ``overridden`` those that another file sets
     again. ``used`` says whether there is a database of someone's.
     """
 
@@ -67,10 +67,11 @@ class Live:
     pending: tuple[str, ...]
     overridden: tuple[str, ...]
     used: bool
+    errors: tuple[str, ...] = ()
 
 
 def derived(data_directory: Path, max_connections: int) -> dict[str, str | float]:
-    """Return the settings that follow from this host. The data directory may be yet to come."""
+    """Return the settings that follow from this host. The data directory may not exist yet."""
     limits = [path.read_text() for path in map(Path, _MEMORY_LIMITS) if path.exists()]
     there = next(path for path in (data_directory, *data_directory.parents) if _is_there(path))
     filesystem = os.statvfs(there)
@@ -90,7 +91,7 @@ def _is_there(path: Path) -> bool:
 
 
 def read(path: Path) -> str | None:
-    """Return the text of a file, None where there is none. Raises ServerError where it can't be read."""
+    """Return the text of a file, None if it does not exist. Raises ServerError if it can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -100,7 +101,7 @@ def read(path: Path) -> str | None:
 
 
 def running(data_directory: Path) -> tuple[int, str] | None:
-    """Return port and socket directory of the server that runs on the data, None where none does."""
+    """Return port and socket directory of the server that runs on the data, None if none does."""
     try:
         pid, port, directory = model.parse_postmaster((data_directory / "postmaster.pid").read_text())
         os.kill(pid, 0)
@@ -112,7 +113,7 @@ def running(data_directory: Path) -> tuple[int, str] | None:
 def _rows(port: int, directory: str, query: str, values: Mapping[str, Any] | None = None) -> list[Any]:
     if psycopg2 is None:
         raise ServerError(
-            "Failed to ask PostgreSQL: psycopg2 is missing; install python3-psycopg2 on the host"
+            "Failed to query PostgreSQL: psycopg2 is missing. Install python3-psycopg2 on the host"
         )
     try:
         connection = psycopg2.connect(host=directory, port=port, user="postgres", dbname="postgres")
@@ -127,7 +128,7 @@ def _rows(port: int, directory: str, query: str, values: Mapping[str, Any] | Non
             cursor.execute(query, values or {})
             return list(cursor.fetchall())
     except psycopg2.Error as error:
-        raise ServerError(f"Failed to ask PostgreSQL: {str(error).strip()}") from error
+        raise ServerError(f"Failed to query PostgreSQL: {str(error).strip()}") from error
     finally:
         connection.close()
 
@@ -139,18 +140,25 @@ SELECT extract(epoch FROM pg_conf_load_time())::float8,
        (SELECT array_agg(name::text ORDER BY name) FROM pg_settings WHERE pending_restart),
        (SELECT array_agg(DISTINCT name::text) FROM pg_file_settings
         WHERE sourcefile = %(path)s AND NOT applied AND error IS NULL),
-       EXISTS (SELECT FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres')
+       EXISTS (SELECT FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'),
+       (SELECT array_agg(e.text) FROM (
+          SELECT format('pg_hba.conf line %%s: %%s', line_number, error) AS text FROM pg_hba_file_rules
+          WHERE error IS NOT NULL OR type IS NULL
+          UNION ALL
+          SELECT format('%%s line %%s (%%s): %%s', f.sourcefile, f.sourceline, f.name, f.error)
+          FROM pg_file_settings f LEFT JOIN pg_settings s USING (name)
+          WHERE f.error IS NOT NULL AND NOT coalesce(s.pending_restart, false)) e)
 """
 
 
 def ask(data_directory: Path, settings: Path) -> Live | None:
-    """Return what the running server says of itself, None where none runs. Raises ServerError."""
+    """Return the state of the running server, None if none runs. Raises ServerError."""
     found = running(data_directory)
     if found is None:
         return None
     port, directory = found
     answer = _rows(port, directory, _LIVE, {"path": str(settings)})[0]
-    load_time, start_time, startup, pending, overridden, used = answer
+    load_time, start_time, startup, pending, overridden, used, errors = answer
     return Live(
         port=port,
         socket_directory=directory,
@@ -160,11 +168,12 @@ def ask(data_directory: Path, settings: Path) -> Live | None:
         pending=tuple(pending or ()),
         overridden=tuple(sorted(overridden or ())),
         used=used,
+        errors=tuple(errors or ()),
     )
 
 
 def reload(live: Live) -> None:
-    """Have the server read its files anew, and wait until it has. Raises ServerError where it does not."""
+    """Reload the server and wait until it has read its files. Raises ServerError if it does not."""
     _rows(live.port, live.socket_directory, "SELECT pg_reload_conf()")
     deadline = time.monotonic() + _SECONDS
     while True:
@@ -181,16 +190,16 @@ def reload(live: Live) -> None:
 
 
 def check_port(port: int, live: Live | None, *, restart: bool) -> None:
-    """Raise ProofError if the port is to be another, and something has that one, or no restart is allowed.
+    """Raise ProofError if the port changes and the new one is taken, or no restart is allowed.
 
-    Whoever connects to PostgreSQL would look for it there, so this can't wait for the next restart.
+    Clients connect to the new port at once, so the change can't wait for the next restart.
     """
     if live and live.port == port:
         return
     if live and not restart:
         raise ProofError(
-            f"Failed to move PostgreSQL from port {live.port} to {port}: that needs a restart; set "
-            "postgres_restart_allowed to true for a run in which it may be. Nothing was changed."
+            f"Failed to move PostgreSQL from port {live.port} to {port}: that needs a restart. Set "
+            "postgres_restart_allowed to true for a run that may restart it. Nothing was changed."
         )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -204,19 +213,19 @@ def check_port(port: int, live: Live | None, *, restart: bool) -> None:
 
 
 def prove(candidate: Candidate, directory: str) -> dict[str, str]:
-    """Let the installed binary take the candidate files in a scratch cluster, never started as a server.
+    """Validate the candidate files with the installed binary, in a scratch cluster that never serves.
 
-    First as the server would start with them (``postgres -C``): names, values, how they go together,
-    libraries, certificates and keys are read, and the shared memory is reckoned. Then in single-user mode,
-    whose pg_hba_file_rules and pg_ident_file_mappings tell what they make of the other two files.
+    ``postgres -C`` first goes through the startup: it reads names, values, libraries, certificates and keys,
+    checks whether they fit together, and computes the shared memory. Single-user mode then reads the other
+    two files into pg_hba_file_rules and pg_ident_file_mappings.
 
     Args:
-        candidate: the files. The rest of the configuration is taken as it is, postgresql.auto.conf too.
-        directory: where the scratch cluster may be, for as long as this takes.
+        candidate: the files. The rest of the configuration is copied, postgresql.auto.conf too.
+        directory: for the scratch cluster, which is removed in the end.
 
-    Returns: the settings that the server would take at its start.
+    Returns: the settings that the server would have after a start.
 
-    Raises ProofError, with every complaint and the line that it is about. Nothing of the cluster is touched.
+    Raises ProofError with every complaint and its line. The cluster itself stays as it is.
     """
     scratch = Path(tempfile.mkdtemp(prefix="proof-", dir=directory))
     try:
@@ -228,9 +237,9 @@ def prove(candidate: Candidate, directory: str) -> dict[str, str]:
             "hba_file": configuration / "pg_hba.conf",
             "ident_file": configuration / "pg_ident.conf",
             "external_pid_file": scratch / "pid",
-            # Those of the host are the running server's.
+            # The running server has the host's.
             "huge_pages": "off",
-            # Complaints are to be seen here, whole and in English.
+            # Complaints come here, complete and in English.
             "log_destination": "stderr",
             "logging_collector": "off",
             "log_line_prefix": "",
@@ -277,8 +286,8 @@ def _make_scratch(candidate: Candidate, configuration: Path, data: Path) -> None
     )
     if made.returncode != 0:
         raise ProofError(
-            f"Failed to make a scratch cluster in {data.parent}: {made.stderr.strip()}. It needs 50 MB for a "
-            "moment. Nothing was changed."
+            f"Failed to create a scratch cluster in {data.parent}: {made.stderr.strip()}. Free 50 MB there. "
+            "Nothing was changed."
         )
     try:
         shutil.copytree(candidate.config_directory, configuration)
@@ -297,13 +306,13 @@ def _make_scratch(candidate: Candidate, configuration: Path, data: Path) -> None
 
 def _refuse(what: str, complaints: list[str]) -> None:
     raise ProofError(
-        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed: the old configuration is in"
-        " force."
+        f"Failed to accept {what}: {'; '.join(complaints)}. Nothing was changed, the old configuration still"
+        " applies."
     )
 
 
 def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
-    """Return complaints about settings, each with its line, and with the nearest name for an unknown one."""
+    """Return complaints about settings with their lines, and the nearest name for an unknown one."""
     described = _run([str(candidate.bin_directory / "postgres"), "--describe-config"]).stdout.splitlines()
     known = [line.split("\t", 1)[0] for line in described]
     text = candidate.files[candidate.settings]
@@ -312,19 +321,19 @@ def _blamed(candidate: Candidate, complaints: list[str]) -> list[str]:
 
 def _prove_settings(candidate: Candidate, data: Path, options: list[str], version: int) -> None:
     postgres = str(candidate.bin_directory / "postgres")
-    asked = "shared_memory_size" if version >= _RECKONS else "max_connections"
+    asked = "shared_memory_size" if version >= _COMPUTES_MEMORY else "max_connections"
     started = _run([postgres, "-D", str(data), *options, "-C", asked])
     if started.returncode != 0:
         _refuse("the settings of PostgreSQL", _blamed(candidate, model.complaints(started.stderr)))
-    if version >= _RECKONS:
+    if version >= _COMPUTES_MEMORY:
         needed = int(started.stdout.split()[-1])
         there = tuning.memory_mb(Path("/proc/meminfo").read_text(), [])
         if needed >= there:
             _refuse(
                 "the settings of PostgreSQL",
                 [
-                    f"they need {needed} MB of shared memory, and this host has {there} MB;"
-                    " lower shared_buffers"
+                    f"they need {needed} MB of shared memory, and this host has {there} MB."
+                    " Lower shared_buffers"
                 ],
             )
 
@@ -332,10 +341,10 @@ def _prove_settings(candidate: Candidate, data: Path, options: list[str], versio
 def _prove_rules(candidate: Candidate, scratch: Path, options: list[str], version: int) -> dict[str, str]:
     query = "SELECT line_number, error FROM {} WHERE error IS NOT NULL OR {} IS NULL ORDER BY 1"
     views = {"hba": query.format("pg_hba_file_rules", "type")}
-    if version >= _RECKONS:
+    if version >= _COMPUTES_MEMORY:
         views["ident"] = query.format("pg_ident_file_mappings", "map_name")
     views["startup"] = "SELECT name, setting FROM pg_settings WHERE context = 'postmaster'"
-    # A query a line, as single-user mode has it.
+    # Single-user mode reads one query a line.
     queries = "".join(
         f"COPY ({query}) TO '{scratch}/{name}.csv' (FORMAT csv)\n" for name, query in views.items()
     )

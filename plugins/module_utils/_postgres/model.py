@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The texts of PostgreSQL's configuration files, and what its complaints about them mean. Pure."""
+"""The texts of PostgreSQL's configuration files, and the lines that its complaints are about. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NO_CAUSE = re.compile(
 
 def _refuse_control(what: str, text: str) -> str:
     if re.search(r"[\x00-\x1f\x7f]", text):
-        raise InvalidInputError(f"Failed to accept {what}: {text!r} has a control character; leave it out")
+        raise InvalidInputError(f"Failed to accept {what}: {text!r} has a control character. Remove it")
     return text
 
 
@@ -56,7 +56,7 @@ def setting_text(name: str, value: Any) -> str:
         return str(value)
     if isinstance(value, Mapping):
         raise InvalidInputError(
-            f"Failed to accept postgres_settings: {name} is a dictionary; give a text, a number, a boolean"
+            f"Failed to accept postgres_settings: {name} is a dictionary. Use a text, a number, a boolean"
             " or a list"
         )
     text = ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
@@ -69,36 +69,38 @@ def _refuse_secret(what: str, name: str, value: Any) -> None:
     """Raise InvalidInputError on a password: files, diffs and the host's journal would show it."""
     if name in _SECRETS or re.search(r"\bpassword\s*=", str(value)):
         raise InvalidInputError(
-            f"Failed to accept {what}: {name} holds a password, which would end in diffs and logs; use what"
-            " needs none there, such as a passfile, peer or a certificate"
+            f"Failed to accept {what}: {name} holds a password, which diffs and logs would show. Use a"
+            " method that needs none there, such as a passfile, peer or a certificate"
         )
+
+
+def setting_line(name: str, value: Any) -> str:
+    """Return a setting as a line of the file. Raises InvalidInputError on what no file can hold."""
+    if not _NAME.fullmatch(str(name)):
+        raise InvalidInputError(
+            f"Failed to accept postgres_settings: {name!r} is no name of a setting. Names consist of letters,"
+            " digits and _, and begin with a letter"
+        )
+    _refuse_secret("postgres_settings", str(name), value)
+    return f"{name} = {setting_text(name, value)}"
 
 
 def settings_file(header: str, given: Mapping[str, Any], derived: Mapping[str, Any]) -> str:
     """Return the text of the settings file.
 
     Args:
-        header: what stands above all, without ``#``.
+        header: first line, without ``#``.
         given: settings by name. ``None`` leaves a setting, a derived one too, to PostgreSQL's default.
         derived: settings that follow from the host, as far as ``given`` does not have them.
 
     Raises InvalidInputError on a name that can't be one, and on a value that no file can hold.
     """
-    for name in given:
-        if not _NAME.fullmatch(str(name)):
-            raise InvalidInputError(
-                f"Failed to accept postgres_settings: {name!r} is no name of a setting; names are made of"
-                " letters, digits and _, and begin with a letter"
-            )
-        _refuse_secret("postgres_settings", str(name), given[name])
-    lines = [f"# {header}", "# Read after postgresql.conf, so what stands here counts."]
-    lines += [
-        f"{name} = {setting_text(name, given[name])}" for name in sorted(given) if given[name] is not None
-    ]
+    lines = [f"# {header}", "# Read after postgresql.conf, so these settings count."]
+    lines += [setting_line(name, given[name]) for name in sorted(given, key=str) if given[name] is not None]
     rest = {name: value for name, value in derived.items() if name not in given}
     if rest:
         lines.append("# From the memory, cores and disk of this host.")
-        lines += [f"{name} = {setting_text(name, rest[name])}" for name in sorted(rest)]
+        lines += [setting_line(name, rest[name]) for name in sorted(rest)]
     return "\n".join(lines) + "\n"
 
 
@@ -131,16 +133,16 @@ def hba_line(rule: Mapping[str, Any]) -> str:
     for column in _WORDS:
         if not rule[column] or not all(rule[column]):
             raise InvalidInputError(
-                f"Failed to accept postgres_hba: the rule {shown!r} names no {column}; give names, or all"
+                f"Failed to accept postgres_hba: the rule {shown!r} names no {column}. Add names, or all"
             )
     if kind in _WITHOUT_ADDRESS and address:
         raise InvalidInputError(
             f"Failed to accept postgres_hba: the rule {shown!r} is for the Unix socket, which has no"
-            f" addresses; leave out {address}, or make it a host rule"
+            f" addresses. Remove {address}, or make it a host rule"
         )
     if kind not in _WITHOUT_ADDRESS and not address:
         raise InvalidInputError(
-            f"Failed to accept postgres_hba: the rule {shown!r} has no address; give a network in CIDR"
+            f"Failed to accept postgres_hba: the rule {shown!r} has no address. Add a network in CIDR"
             " notation, a host name, samehost, samenet or all"
         )
     columns = [kind, *(",".join(hba_word(column, str(word)) for word in rule[column]) for column in _WORDS)]
@@ -161,21 +163,19 @@ def hba_file(header: str, rules: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join([f"# {header}", "# TYPE  DATABASE  USER  ADDRESS  METHOD", *map(hba_line, rules)]) + "\n"
 
 
-def ident_file(header: str, maps: Iterable[Mapping[str, str]]) -> str:
-    """Return the text of pg_ident.conf.
+def ident_line(entry: Mapping[str, str]) -> str:
+    """Return an entry as a line of pg_ident.conf. Raises InvalidInputError.
 
     Args:
-        header: what stands above all, without ``#``.
-        maps: each with ``map``, ``system`` (the account of the operating system) and ``user`` (PostgreSQL's).
+        entry: ``map``, ``system`` (the account of the operating system) and ``user`` (PostgreSQL's).
     """
-    lines = [
-        _refuse_control(
-            "postgres_ident",
-            "  ".join(_ident_word(str(entry[column])) for column in ("map", "system", "user")),
-        )
-        for entry in maps
-    ]
-    return "\n".join([f"# {header}", "# MAP  ACCOUNT  USER", *lines]) + "\n"
+    words = (_ident_word(str(entry[column])) for column in ("map", "system", "user"))
+    return _refuse_control("postgres_ident", "  ".join(words))
+
+
+def ident_file(header: str, maps: Iterable[Mapping[str, str]]) -> str:
+    """Return the text of pg_ident.conf, with a header that comes without ``#``."""
+    return "\n".join([f"# {header}", "# MAP  ACCOUNT  USER", *map(ident_line, maps)]) + "\n"
 
 
 def _ident_word(word: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from ansible_collections.pooled.postgres.plugins.module_utils._report import render
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import Coverage, coverage
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import (
@@ -248,7 +249,7 @@ def section(root: Path, state: Path, target: str, name: str, span: tuple[float, 
     with prometheus_of(state, target) as prometheus:
         window = Window.of(*span, scrape=scrape_seconds(findings(prometheus).targets))
         answers = prometheus.ask_all(all_queries([board]), window)
-    return str(board_section(board, answers, window))
+    return render.section_html(board_section(board, answers, window))
 
 
 def write(root: Path, state: Path, target: str, since: int) -> Path:

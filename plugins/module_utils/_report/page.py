@@ -1,19 +1,17 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The dashboards as one HTML page that needs no server, no network and no script. Pure."""
+"""The dashboards as one HTML page. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from ansible_collections.pooled.postgres.plugins.module_utils._report import units
-from ansible_collections.pooled.postgres.plugins.module_utils._report.chart import chart
+from ansible_collections.pooled.postgres.plugins.module_utils._report import plots, render, units
 from ansible_collections.pooled.postgres.plugins.module_utils._report.coverage import has_data
-from ansible_collections.pooled.postgres.plugins.module_utils._report.markup import Html, element, joined
 from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
     SCRAPE_SECONDS,
     Answers,
@@ -21,13 +19,23 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
     Panel,
     Query,
     Window,
+    name_of,
     override,
 )
-from ansible_collections.pooled.postgres.plugins.module_utils._report.style import STYLE
+from ansible_collections.pooled.postgres.plugins.module_utils._report.render import (
+    Block,
+    Item,
+    Section,
+    Table,
+)
 
-# What a threshold's colour says, in words, and how urgent it is.
-_LEVELS = {"green": (0, "fine"), "yellow": (1, "to be looked at"), "red": (2, "wrong")}
-_SIGNS = ("●", "▲", "✖")
+MOST_LINES = 8
+# A limit this many times above everything else is left out of the picture.
+FAR = 3.0
+# How urgent a threshold's colour is, and its word.
+_LEVELS = {"green": 0, "yellow": 1, "red": 2}
+_WORDS = ("fine", "check", "wrong")
+_COLOURS = {"green": "var(--fine)", "yellow": "var(--look)", "red": "var(--wrong)"}
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,13 @@ class Findings:
     """Of ``/api/v1/alerts``: ``labels``, ``annotations``, ``state``."""
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A panel with one figure: the figure, and what its thresholds make of it."""
+class Figure(NamedTuple):
+    """A panel with one figure, and how its thresholds rate it."""
 
     panel: Panel
     board: Board
-    value: float | None = None
+    shown: str = "no data"
     level: int | None = None
-    shown: str = field(default="no data")
 
 
 def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findings, window: Window) -> str:
@@ -59,188 +65,129 @@ def page(title: str, boards: Sequence[Board], answers: Answers, findings: Findin
         boards: the dashboards, in their order.
         answers: what Prometheus returned to their queries.
         findings: its targets and alerts.
-        window: the time that the charts are about; figures and tables are of its end.
+        window: the time of the charts; figures and tables show its end.
     """
-    sections = [board_section(board, answers, window) for board in boards]
-    return whole(
+    items = summary(boards, answers, findings)
+    worst = max((item.level for item in items), default=0)
+    count = sum(item.level == worst for item in items)
+    things = f"{count} problem{'' if count == 1 else 's'}"
+    verdict = ("All is well", f"{things} to check", things)[worst]
+    up = sum(target["health"] == "up" for target in findings.targets)
+    title_of_targets = (
+        f"{up} of {len(findings.targets)} scrape target{'' if len(findings.targets) == 1 else 's'} up"
+    )
+    return render.html(
         title,
-        element("header", element("h1", title), element("p", _of_window(window), class_="when")),
-        summary(boards, answers, findings),
-        element("nav", *(element("a", _short(board), href=f"#{board.uid}") for board in boards)),
-        element("main", *sections),
+        _of_window(window),
+        [verdict],
+        items,
+        [board_section(board, answers, window) for board in boards],
+        level=worst,
+        more=render.table(_targets(findings.targets), title_of_targets, folded=True),
     )
-
-
-def whole(title: str, *content: Html) -> str:
-    """Return a page that brings its style, and loads nothing."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name_="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Html(STYLE)),
-    )
-    return f"<!doctype html>\n{element('html', head, element('body', *content), lang='en')}\n"
 
 
 def _of_window(window: Window) -> str:
     start, end = (datetime.fromtimestamp(time, UTC) for time in (window.start, window.end))
-    first = f"{start:%Y-%m-%d %H:%M}"
     last = f"{end:%H:%M}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
-    return f"{first} to {last} UTC. Figures and tables are of the end, charts of all of it."
-
-
-def _short(board: Board) -> str:
-    name = board.title.rpartition(": ")[2]
-    return name[:1].upper() + name[1:]
-
-
-# ---------------------------------------------------------------------------------------------- what is up
-
-
-def figures(boards: Iterable[Board], answers: Answers) -> list[Figure]:
-    """Return every panel with one figure, what it shows, and whether that is fine."""
-    return [
-        _figure(board, panel, answers) for board in boards for panel in board.panels() if panel.kind == "stat"
-    ]
+    return f"{start:%Y-%m-%d %H:%M} to {last} UTC. Figures and tables show the end, charts the whole time."
 
 
 def _figure(board: Board, panel: Panel, answers: Answers) -> Figure:
-    found = answers.get(panel.queries[0], ())
-    value = next(
-        (one.points[-1][1] for one in found if one.points and math.isfinite(one.points[-1][1])), None
-    )
+    last = [one.points[-1][1] for one in answers.get(panel.queries[0], ()) if one.points]
+    value = next(filter(math.isfinite, last), None)
     if value is None:
         return Figure(panel, board)
     shown = units.text(value, panel.unit)
     if len(panel.steps) < 2:
-        return Figure(panel, board, value, None, shown)
+        return Figure(panel, board, shown)
     colour = [name for start, name in panel.steps if start is None or value >= start][-1]
-    return Figure(panel, board, value, _LEVELS[colour][0], shown)
+    return Figure(panel, board, shown, _LEVELS[colour])
 
 
-def summary(boards: Sequence[Board], answers: Answers, findings: Findings) -> Html:
-    """Return in words what is up and what is not, the worst first."""
-    said: list[tuple[int, Html]] = []
-    for target in findings.targets:
-        if target["health"] != "up":
-            cause = target.get("lastError") or "not scraped yet"
-            said.append(
-                (2, joined(element("b", f"{_target_name(target)} is {target['health']}"), f": {cause}"))
-            )
-    for alert in findings.alerts:
-        if alert["state"] == "firing":
-            said.append(_of_alert(alert))
+def figures(boards: Iterable[Board], answers: Answers) -> list[Figure]:
+    """Return every panel with one figure."""
+    panels = ((board, panel) for board in boards for panel in board.panels())
+    return [_figure(board, panel, answers) for board, panel in panels if panel.kind == "stat"]
+
+
+def summary(boards: Sequence[Board], answers: Answers, findings: Findings) -> list[Item]:
+    """Return what is wrong, the worst first."""
+    found = [
+        Item(
+            2,
+            f": {target.get('lastError') or 'not scraped yet'}",
+            f"{_target_name(target)} is {target['health']}",
+        )
+        for target in findings.targets
+        if target["health"] != "up"
+    ]
+    found += [_of_alert(alert) for alert in findings.alerts if alert["state"] == "firing"]
     seen = set()
     for one in figures(boards, answers):
-        # The same figure may be on two dashboards.
-        if one.level and (key := (one.panel.title, one.shown)) not in seen:
+        # Two dashboards may have the same figure.
+        if one.level and (key := f"{one.panel.title}: {one.shown}") not in seen:
             seen.add(key)
-            link = element("a", f"{one.panel.title}: {one.shown}", href=f"#{one.board.uid}")
-            said.append((one.level, joined(link, f". {one.panel.description}")))
-    said.sort(key=lambda pair: -pair[0])
-    worst = max((level for level, _text in said), default=0)
-    count = sum(level == worst for level, _text in said)
-    verdict = {
-        0: "All is well",
-        1: f"{_counted(count, 'thing')} to be looked at",
-        2: f"{_counted(count, 'thing')} {'is' if count == 1 else 'are'} wrong",
-    }[worst]
-    items = [element("li", _sign(level), " ", text, class_=f"level{level}") for level, text in said]
-    up = sum(target["health"] == "up" for target in findings.targets)
-    return element(
-        "section",
-        element("p", _sign(worst), f" {verdict}", class_=f"verdict level{worst}"),
-        *([element("ul", *items)] if items else []),
-        element(
-            "details",
-            element("summary", f"{up} of {_counted(len(findings.targets), 'scrape target')} up"),
-            _targets(findings.targets),
-        ),
-        class_="summary",
-    )
+            found.append(Item(one.level, f". {one.panel.description}", key, f"#{one.board.uid}"))
+    return sorted(found, key=lambda item: -item.level)
 
 
-def _of_alert(alert: Mapping[str, Any]) -> tuple[int, Html]:
+def _of_alert(alert: Mapping[str, Any]) -> Item:
     labels, notes = alert["labels"], alert.get("annotations", {})
-    level = 2 if labels.get("severity") == "critical" else 1
-    where = labels.get("host", "")
-    name = element("b", f"{labels['alertname']}{f' on {where}' if where else ''}")
-    return level, joined(name, f": {notes.get('description') or notes.get('summary') or 'firing'}")
+    name = labels["alertname"] + (f" on {labels['host']}" if labels.get("host") else "")
+    text = notes.get("description") or notes.get("summary") or "firing"
+    return Item(2 if labels.get("severity") == "critical" else 1, f": {text}", name)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _sign(level: int) -> Html:
-    return element("span", _SIGNS[level], class_="sign", aria_hidden="true")
+def _job(labels: Mapping[str, str]) -> str:
+    return labels["job"] + (f" #{labels['process']}" if "process" in labels else "")
 
 
 def _target_name(target: Mapping[str, Any]) -> str:
     labels = target["labels"]
-    process = f"#{labels['process']}" if "process" in labels else ""
-    return f"{labels['job']} on {labels.get('host') or labels['instance']}{process}"
+    return f"{_job(labels)} on {labels.get('host') or labels['instance']}"
 
 
-def _targets(targets: Iterable[Mapping[str, Any]]) -> Html:
-    rows = [
-        (
-            target["labels"].get("host", ""),
-            target["labels"]["job"]
-            + (f" #{target['labels']['process']}" if "process" in target["labels"] else ""),
-            target["labels"]["instance"],
-            target["health"],
-        )
-        for target in targets
-    ]
-    return table(("Host", "Job", "Address", "State"), sorted(rows))
+def _targets(targets: Iterable[Mapping[str, Any]]) -> Table:
+    pairs = ((target["labels"], target["health"]) for target in targets)
+    rows = [(labels.get("host", ""), _job(labels), labels["instance"], health) for labels, health in pairs]
+    return Table(("Host", "Job", "Address", "State"), sorted(rows))
 
 
 # -------------------------------------------------------------------------------------------- a dashboard
 
 
-def board_section(board: Board, answers: Answers, window: Window) -> Html:
-    """Return a dashboard as a section of a page, which has to bring ``style.STYLE``."""
+def board_section(board: Board, answers: Answers, window: Window) -> Section:
+    """Return a dashboard as a section of a page."""
     marks = [span for query in board.marks for span in spans(query, answers, window)]
-    parts: list[Html] = []
+    note = " Shaded: pgbench ran." if marks else ""
+    blocks: list[Block] = [render.text(f"{board.description}{note}".strip())]
     for title, panels in board.sections:
+        blocks += [{"kind": "heading", "text": title}] if title else []
         tiles = [_tile(_figure(board, panel, answers)) for panel in panels if panel.kind == "stat"]
-        shown = [
+        blocks += [{"kind": "tiles", "tiles": tiles}] if tiles else []
+        others = [panel for panel in panels if panel.kind != "stat"]
+        full = [one for one in others if any(has_data(answers.get(query, ())) for query in one.queries)]
+        drawn = [
             _tabular(panel, answers) if panel.kind == "table" else chart(panel, answers, window, marks)
-            for panel in panels
-            if panel.kind != "stat" and any(has_data(answers.get(query, ())) for query in panel.queries)
+            for panel in full
         ]
-        empty = [
-            panel.title
-            for panel in panels
-            if panel.kind != "stat" and not any(has_data(answers.get(query, ())) for query in panel.queries)
-        ]
-        parts += [element("h3", title)] if title else []
-        parts += [element("div", *tiles, class_="tiles")] if tiles else []
-        parts += [element("div", *shown, class_="charts")] if shown else []
-        parts += [element("p", f"Without data: {', '.join(empty)}.", class_="empty")] if empty else []
-    note = "Shaded: pgbench ran. " if marks else ""
-    return element(
-        "section",
-        element("h2", _short(board)),
-        element("p", f"{board.description} {note}".strip(), class_="about"),
-        *parts,
-        id=board.uid,
-        class_="board",
-    )
+        blocks += [render.figures(drawn)] if drawn else []
+        empty = [panel.title for panel in others if panel not in full]
+        blocks += [render.text(f"Without data: {', '.join(empty)}.")] if empty else []
+    name = board.title.rpartition(": ")[2]
+    name = name[:1].upper() + name[1:]
+    return Section(name, name, blocks, board.uid)
 
 
 def spans(query: Query, answers: Answers, window: Window) -> list[tuple[float, float]]:
     """Return when an annotation's query had a value, as spans of time.
 
-    What is seen four scrapes apart is one span: between two transactions nothing is active for a moment.
+    Values up to four scrapes apart are one span: between two transactions nothing is active for a moment.
     """
     hole = max(window.step * 1.5, 4 * SCRAPE_SECONDS)
-    moments = sorted({time for series in answers.get(query, ()) for time, _value in series.points})
     found: list[tuple[float, float]] = []
-    for time in moments:
+    for time in sorted({time for series in answers.get(query, ()) for time, _value in series.points}):
         if found and time - found[-1][1] <= hole:
             found[-1] = (found[-1][0], time)
         else:
@@ -248,28 +195,90 @@ def spans(query: Query, answers: Answers, window: Window) -> list[tuple[float, f
     return found
 
 
-def _tile(one: Figure) -> Html:
-    state = (
-        []
-        if one.level is None
-        else [element("span", _sign(one.level), f" {_word(one.level)}", class_="state")]
+def _tile(one: Figure) -> Block:
+    state = "" if one.level is None else _WORDS[one.level]
+    return {"title": one.panel.title, "value": one.shown, "level": one.level, "state": state} | {
+        "about": one.panel.description
+    }
+
+
+def figure(title: str, picture: str, caption: str = "", **more: Any) -> Block:
+    """Return a figure; ``more`` may be its ``key``, ``legend``, ``table`` and whether it is ``wide``."""
+    nothing = {"key": (), "legend": (), "table": None, "wide": False}
+    return nothing | {"title": title, "picture": picture, "caption": caption} | more
+
+
+def chart(
+    panel: Panel,
+    answers: Answers,
+    window: Window,
+    marks: Sequence[tuple[float, float]] = (),
+    *,
+    colours: Sequence[str] = plots.COLOURS,
+    strips: Sequence[tuple[float, float, str]] = (),
+) -> Block:
+    """Return a panel as a figure: its lines, with their last, mean and highest values.
+
+    Args:
+        panel: what to draw.
+        answers: what Prometheus returned.
+        window: the time to show.
+        marks: spans of time to shade.
+        colours: of the lines.
+        strips: see ``plots.over_time``.
+    """
+    series: list[tuple[str, list[tuple[float, float]]]] = []
+    for query in panel.queries:
+        named = ((name_of(query, one.labels), one.points) for one in answers.get(query, ()))
+        finite = [(name, [point for point in points if math.isfinite(point[1])]) for name, points in named]
+        # By name, so that a host has the same colour in all charts.
+        series += sorted((one for one in finite if one[1]), key=lambda one: one[0])
+    limits = [one for one in series if "custom.lineStyle" in override(panel, one[0])]
+    ordinary = [one for one in series if one not in limits]
+    ranked = sorted(ordinary, key=lambda one: -_highest(one[1]))
+    kept = [one for one in ordinary if one in ranked[:MOST_LINES]]
+    lines = [plots.Line(*one, colours[number % len(colours)]) for number, one in enumerate(kept)]
+    top = max((_highest(line.points) for line in lines), default=0.0)
+    limit_lines = [plots.Line(*one, plots.LIMIT, True) for one in limits]
+    near = [line for line in limit_lines if _highest(line.points) <= max(top * FAR, 1e-9)]
+    steps = [(value, _COLOURS[colour]) for value, colour in panel.steps if value is not None]
+    wanted = max([top, *(_highest(line.points) for line in near)])
+    picture = plots.over_time(
+        panel.title,
+        [*lines, *near],
+        panel.unit,
+        (window.start, window.end),
+        step=window.step,
+        stacked=panel.stacked,
+        highest=panel.highest,
+        thresholds=[one for one in steps if one[0] <= (panel.highest or 2 * wanted)],
+        marks=marks,
+        strips=strips,
     )
-    return element(
-        "div",
-        element("h4", one.panel.title),
-        element("p", one.shown, class_="value"),
-        *state,
-        class_=f"tile level{one.level}" if one.level is not None else "tile",
-        title=one.panel.description,
-    )
+    legend = []
+    for line in [*lines, *limit_lines]:
+        values = [value for _time, value in line.points]
+        shown = [units.text(one, panel.unit) for one in (values[-1], sum(values) / len(values), max(values))]
+        note = " (above the picture)" if line.dashed and line not in near else ""
+        legend.append((line.colour, f"{line.name}{note}", shown))
+    if hidden := ranked[MOST_LINES:]:
+        highest = units.text(_highest(hidden[0][1]), panel.unit)
+        legend.append(("", f"and {len(hidden)} more, none above {highest}", ["", "", ""]))
+    said = [
+        f"{_WORDS[_LEVELS[colour]]} from {units.text(value, panel.unit)}"
+        for value, colour in panel.steps
+        if value is not None
+    ]
+    dashed = f" Dashed: {', '.join(said)}." if said else ""
+    return figure(panel.title, picture, f"{panel.description}{dashed}", legend=legend, wide=panel.wide)
 
 
-def _word(level: int) -> str:
-    return next(word for number, word in _LEVELS.values() if number == level)
+def _highest(points: Iterable[tuple[float, float]]) -> float:
+    return max(value for _time, value in points)
 
 
-def _tabular(panel: Panel, answers: Answers) -> Html:
-    """Return a table: its rows are put together from the queries by their labels, as Grafana does it."""
+def _tabular(panel: Panel, answers: Answers) -> Block:
+    """Return a table: queries with the same labels share a row, as in Grafana."""
     organised = next(one["options"] for one in panel.options["transformations"] if one["id"] == "organize")
     names: Mapping[str, str] = organised["renameByName"]
     values = [f"Value #{query.ref}" if len(panel.queries) > 1 else "Value" for query in panel.queries]
@@ -279,36 +288,12 @@ def _tabular(panel: Panel, answers: Answers) -> Html:
             if series.points:
                 row = rows.setdefault(tuple(sorted(series.labels.items())), {})
                 row[value] = series.points[-1][1]
-    first = values[0]
-    ordered = sorted(rows.items(), key=lambda pair: (-pair[1].get(first, -math.inf), pair[0]))
     body = []
-    for labels, figures_ in ordered:
-        known = dict(labels)
-        cells = [known.get(name, "") for name in names if name not in values]
+    for labels, found in sorted(rows.items(), key=lambda pair: (-pair[1].get(values[0], -math.inf), pair[0])):
+        cells = [dict(labels).get(name, "") for name in names if name not in values]
         for name in values:
             unit = str(override(panel, names[name]).get("unit", panel.unit))
-            cells.append(units.text(figures_.get(name, math.nan), unit))
+            cells.append(units.text(found.get(name, math.nan), unit))
         body.append(cells)
-    return element(
-        "figure",
-        element("h4", panel.title),
-        table([*names.values()], body, range(len(names) - len(values), len(names))),
-        element("figcaption", panel.description),
-        class_="wide",
-    )
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Container[int] = ()) -> Html:
-    """Return a table; the columns of those numbers are figures, and stand to the right."""
-
-    def cells(name: str, found: Sequence[str], **attributes: str) -> Iterable[Html]:
-        return (
-            element(name, text, class_="figure" if number in right else None, **attributes)
-            for number, text in enumerate(found)
-        )
-
-    head = element("tr", *cells("th", heads, scope="col"))
-    body = (element("tr", *cells("td", row)) for row in rows)
-    inner = element("table", element("thead", head), element("tbody", *body))
-    # A narrow screen scrolls the table, not the page.
-    return element("div", inner, class_="scroll", tabindex="0")
+    right = frozenset(range(len(names) - len(values), len(names)))
+    return figure(panel.title, "", panel.description, table=Table([*names.values()], body, right), wide=True)

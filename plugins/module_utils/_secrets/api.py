@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Secrets in files of their own, or in one vault file, on the machine that runs the playbook."""
+"""Secrets in one file each, or in one vault file, on the controller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHERS = 0o077
 
 
 class FileStore:
-    """A directory with a file for each secret, named like it; what follows the value is white space."""
+    """A directory with a file for each secret, which has its name. White space may follow the value."""
 
     def __init__(self, directory: str) -> None:
         self.directory = Path(directory)
@@ -37,9 +37,9 @@ class FileStore:
         model.check_file_names(names)
 
     def read(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the values of those that are there.
+        """Return the values of those that exist.
 
-        Raises SecretFileError if one can't be read, or others can read it, UnfitSecretError if it is empty.
+        Raises SecretFileError if one can't be read or others can read it, UnfitSecretError if it is empty.
         """
         _check_directory(self.directory)
         found = {name: self._read(name) for name in names}
@@ -49,19 +49,19 @@ class FileStore:
         return []
 
     def add(self, fresh: Mapping[str, str]) -> model.Added:
-        """Keep each value in a file of its own. Raises SecretFileError; those before it are then kept."""
+        """Write each value to its file. Raises SecretFileError; the files before it stay."""
         _make_directory(self.directory)
         values, created = {}, []
         for name, value in fresh.items():
             path = self.directory / name
-            # A link fails where the name is taken: a secret of a run at the same time is never replaced.
+            # link() fails if the name exists: it never replaces the secret of a run at the same time.
             with _writing(path), _temporary(path, f"{value}\n".encode()) as temporary:
                 try:
                     os.link(temporary, path)
                     created.append(name)
                 except FileExistsError:
                     pass
-            # What another run made, if not ours; None if that was removed again in this very moment.
+            # The value of another run, if it was faster; None if somebody removed it right away.
             values[name] = value if name in created else self._read(name) or value
         with _writing(self.directory):
             _sync(self.directory)
@@ -71,7 +71,7 @@ class FileStore:
         return [name for name in names if os.path.lexists(self.directory / name)]
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove the files, and the directory if nothing is left in it. Raises SecretFileError."""
+        """Remove the files, and the directory if it is empty then. Raises SecretFileError."""
         for name in names:
             with _writing(self.directory / name, "remove"):
                 (self.directory / name).unlink(missing_ok=True)
@@ -86,7 +86,7 @@ class FileStore:
         try:
             return model.check_value(str(path), content.decode().rstrip())
         except UnicodeDecodeError:
-            raise SecretFileError(f"Failed to read {path}: it is no text in UTF-8") from None
+            raise SecretFileError(f"Failed to read {path}: it is not text in UTF-8") from None
 
 
 class Vault(Protocol):
@@ -103,7 +103,7 @@ class Vault(Protocol):
 
 
 class VaultStore:
-    """One file of YAML, encrypted as a whole. It is decrypted in memory only."""
+    """One file of YAML, encrypted as a whole. Decryption happens in memory only."""
 
     def __init__(self, path: str, vault: Vault) -> None:
         self.path = Path(path)
@@ -117,14 +117,14 @@ class VaultStore:
         model.check_vault_names(names)
 
     def read(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the values of those that are there. Raises VaultError, SecretFileError, UnfitSecretError."""
+        """Return the values of those that exist. Raises VaultError, SecretFileError, UnfitSecretError."""
         return self._values(self._load()[0], names)
 
     def recoverable(self, names: Sequence[str]) -> list[str]:
         return []
 
     def add(self, fresh: Mapping[str, str]) -> model.Added:
-        """Add the values to what the file holds by now. Raises as `read` does."""
+        """Add the values to the file. Raises as `read` does."""
         _make_directory(self.path.parent)
         with _locked(self.path):
             entries, key = self._load()
@@ -139,7 +139,7 @@ class VaultStore:
         return [name for name in names if name in entries]
 
     def remove(self, names: Sequence[str]) -> None:
-        """Take the entries out of the file, which goes when nothing is left in it."""
+        """Remove the entries, and the file if it is empty then."""
         with _locked(self.path):
             entries, key = self._load()
             left = {name: value for name, value in entries.items() if name not in names}
@@ -161,12 +161,12 @@ class VaultStore:
         plain, key = self.vault.decrypt(self.path, content)
         try:
             entries = yaml_load(plain)
-        except Exception:  # of YAML's own classes; their text would quote the file
+        except Exception:  # YAML's errors quote the file
             entries = None
         if not isinstance(entries, dict):
             raise VaultError(
-                f"Failed to read {self.path}: what is encrypted in it is not YAML of the form NAME: VALUE;"
-                f" see `ansible-vault edit {self.path}`"
+                f"Failed to read {self.path}: its decrypted content is not YAML of the form NAME: VALUE;"
+                f" run `ansible-vault edit {self.path}`"
             )
         return entries, key
 
@@ -175,7 +175,7 @@ class VaultStore:
         content = self.vault.encrypt(self.path, plain, key)
         with _writing(self.path):
             mode = stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else 0o600
-            # Through a symbolic link: the file may be kept in a repository of its own.
+            # Follow a symbolic link: the file may be part of another repository.
             target = self.path.resolve()
             with _temporary(target, content) as temporary:
                 temporary.chmod(mode)
@@ -193,7 +193,7 @@ def _writing(path: Path, verb: str = "write") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(path: Path, content: bytes) -> Iterator[Path]:
-    """Write a file next to another one that only we can read, and remove it at last, if it is there still."""
+    """Write a private file next to another one, and remove it at the end if it still exists."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     temporary = Path(name)
     try:
@@ -208,7 +208,7 @@ def _temporary(path: Path, content: bytes) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold other runs back while a file is read and written anew. The lock is on its directory."""
+    """Keep other runs from the file while this one reads and rewrites it. The lock is on its directory."""
     directory = path.resolve().parent
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -231,7 +231,7 @@ def _sync(directory: Path) -> None:
 
 
 def _make_directory(directory: Path) -> None:
-    """Make a directory and those above it, each for its owner only."""
+    """Create a directory and its parents, each for its owner only."""
     missing = [one for one in (directory, *directory.parents) if not one.exists()]
     with _writing(directory):
         for one in reversed(missing):
@@ -239,7 +239,7 @@ def _make_directory(directory: Path) -> None:
 
 
 def _check_directory(directory: Path) -> None:
-    """Raise SecretFileError if there is one that others may look or write into."""
+    """Raise SecretFileError if the directory exists and is open to others."""
     try:
         status = directory.stat()
     except FileNotFoundError:
@@ -247,20 +247,20 @@ def _check_directory(directory: Path) -> None:
     except OSError as error:
         raise SecretFileError(f"Failed to read {directory}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
-        raise SecretFileError(f"Failed to read {directory}: it is not a directory; give another")
+        raise SecretFileError(f"Failed to read {directory}: it is not a directory; name another one")
     _refuse_others(directory, status.st_mode, "700")
 
 
 def _refuse_others(path: Path, mode: int, better: str) -> None:
     if stat.S_IMODE(mode) & _OTHERS:
         raise SecretFileError(
-            f"Failed to read {path}: others than its owner may use it (mode {stat.S_IMODE(mode):04o}); change"
-            f" the secrets if they were seen, then run `chmod {better} {path}`"
+            f"Failed to read {path}: it is open to others (mode {stat.S_IMODE(mode):04o}); change the"
+            f" secrets if somebody may have seen them, then run `chmod {better} {path}`"
         )
 
 
 def _read_file(path: Path, private: bool) -> bytes | None:
-    """Return what a file holds, None if there is none. A private one must be its owner's alone."""
+    """Return the content of a file, None if it is missing. A private file must be closed to others."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

@@ -17,20 +17,20 @@ from ansible_collections.pooled.postgres.plugins.module_utils._secrets.errors im
 try:  # noqa: SIM105
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError:
-    pass  # AnsibleAWSModule says so
+    pass  # AnsibleAWSModule reports it
 
 BATCH = 20
-"""Secrets that one BatchGetSecretValue takes."""
+"""The most secrets of one BatchGetSecretValue."""
 
 TRIES = 6
-"""Looks for a secret that was just made or restored. Secrets Manager may take some seconds to show it."""
+"""Reads of a new or restored secret. Secrets Manager may take some seconds to show it."""
 
 
 _DENIED = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
 class ManagerStore:
-    """Secrets that are named with a prefix. Those made here are tagged with the stack."""
+    """Secrets whose names have a prefix. New ones get the stack's tag."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ManagerStore:
         self._sleep = sleep
         self._scheduled: set[str] = set()
         self.strangers: list[str] = []
-        """Names that `present` left out, since the secrets do not carry the stack's tag."""
+        """Names that `present` left out because the secrets lack the stack's tag."""
 
     @property
     def place(self) -> str:
@@ -57,9 +57,9 @@ class ManagerStore:
         model.check_aws_names(names, self._prefix)
 
     def read(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the values of those that are there, with one call for twenty.
+        """Return the values of those that exist, with one call for twenty.
 
-        Raises SecretsManagerError, or UnfitSecretError if one is empty or no text.
+        Raises SecretsManagerError, or UnfitSecretError if one is empty or not text.
         """
         values: dict[str, str] = {}
         for start in range(0, len(names), BATCH):
@@ -79,9 +79,9 @@ class ManagerStore:
         return [name for name in names if name in self._scheduled]
 
     def add(self, fresh: Mapping[str, str]) -> model.Added:
-        """Create the secrets; restore those that are scheduled for deletion, with the value that they had.
+        """Create the secrets; restore those scheduled for deletion with their values.
 
-        Raises SecretsManagerError; those before it are then there.
+        Raises SecretsManagerError; the secrets before it stay.
         """
         there = model.Added({}, [], [])
         for name, value in fresh.items():
@@ -96,12 +96,12 @@ class ManagerStore:
         return there
 
     def present(self, names: Sequence[str]) -> list[str]:
-        """Return those with the tag of the stack that are not scheduled for deletion, or may be forced."""
+        """Return those with the stack's tag that are not scheduled for deletion, or that `force` removes."""
         found = []
         for name in names:
             try:
                 secret = self._call(
-                    "look for", self._prefix + name, "describe_secret", SecretId=self._prefix + name
+                    "describe", self._prefix + name, "describe_secret", SecretId=self._prefix + name
                 )
             except _NotThereError:
                 continue
@@ -112,7 +112,7 @@ class ManagerStore:
         return found
 
     def remove(self, names: Sequence[str]) -> None:
-        """Schedule the deletion in seven days, or delete for good at once."""
+        """Schedule the deletion in seven days, or delete for good now."""
         how: dict[str, Any] = {"RecoveryWindowInDays": model.RECOVERY_DAYS}
         if self._force:
             how = {"ForceDeleteWithoutRecovery": True}
@@ -120,7 +120,7 @@ class ManagerStore:
             self._call("remove", self._prefix + name, "delete_secret", SecretId=self._prefix + name, **how)
 
     def _create(self, name: str, value: str) -> bool:
-        """Create a secret; false if another run was faster, or it turns out to be scheduled for deletion."""
+        """Create a secret; return False if another run was faster or it is scheduled for deletion."""
         full = self._prefix + name
         try:
             self._call(
@@ -147,17 +147,17 @@ class ManagerStore:
             if found := self.read([name]):
                 return found[name]
         raise SecretsManagerError(
-            f"Failed to read secret {self._prefix}{name}: it is there, but has no value yet; run this again"
+            f"Failed to read secret {self._prefix}{name}: it exists but has no value yet; run this again"
         )
 
     def _value(self, entry: Mapping[str, Any]) -> tuple[str, str]:
         full = str(entry["Name"])
         if "SecretString" not in entry:
-            raise UnfitSecretError(f"Failed to read secret {full}: it is no text; put its value there as one")
+            raise UnfitSecretError(f"Failed to read secret {full}: it is binary; store its value as text")
         return full.removeprefix(self._prefix), model.check_value(f"secret {full}", entry["SecretString"])
 
     def _take_error(self, error: Mapping[str, str]) -> None:
-        """Tell what one secret's error in a batch means."""
+        """Handle the error of one secret in a batch."""
         code, full = error["ErrorCode"], error["SecretId"]
         if code == "ResourceNotFoundException":
             return
@@ -181,17 +181,17 @@ class ManagerStore:
             raise kind(_sentence(verb, full, error.operation_name, code, text)) from error
         except BotoCoreError as error:
             raise SecretsManagerError(
-                f"Failed to {verb} secret {full}: {error}; look at region, credentials and network"
+                f"Failed to {verb} secret {full}: {error}; check region, credentials and network"
             ) from error
         return answer
 
 
 class _NotThereError(SecretsManagerError):
-    """There is no such secret."""
+    """The secret does not exist."""
 
 
 class _TakenError(SecretsManagerError):
-    """There is such a secret already."""
+    """The secret exists already."""
 
 
 class _ScheduledError(SecretsManagerError):
@@ -205,7 +205,7 @@ def _is_scheduled(code: str, text: str) -> bool:
 
 
 def _sentence(verb: str, full: str, operation: str, code: str, text: str) -> str:
-    # One operation may need several actions: CreateSecret with tags needs TagResource.
+    # One operation may need several actions: CreateSecret with tags also needs TagResource.
     named = _DENIED.search(text)
     if named or "AccessDenied" in code:
         action = named[1] if named else f"secretsmanager:{operation}"

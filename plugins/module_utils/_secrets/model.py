@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Secrets by name: which are missing, what a new one is, and what may be told of them. No I/O."""
+"""Secrets by name: find the missing ones, generate them, describe changes without values. No I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECOVERY_DAYS = 7
 """The shortest recovery window that Secrets Manager has, in days."""
 
 MAX_FILE_NAME_BYTES = 200
-"""Of the 255 that file systems take: a temporary name is longer."""
+"""File systems accept 255, and a temporary name is longer."""
 
 MAX_AWS_NAME = 512
 _AWS_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]+")
@@ -33,6 +33,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "backend": {"type": "str", "choices": ["files", "vault", "aws"], "default": "files"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "return_values": {"type": "bool", "default": False},
+    "variable": {"type": "str"},
     "directory": {"type": "path"},
     "vault_file": {"type": "path"},
     "prefix": {"type": "str", "default": ""},
@@ -56,11 +57,11 @@ AWS_OPTIONS = frozenset(
         *("aws_ca_bundle", "aws_config", "debug_botocore_endpoint_logs", "validate_certs"),
     }
 )
-"""Options of every AWS module, aliases included; they go unused where the backend is another one."""
+"""Options of every AWS module with their aliases. Other backends ignore them."""
 
 
 class Added(NamedTuple):
-    """Values by name, and the names of those that are new or were brought back."""
+    """Values by name, and the names of new and of restored secrets."""
 
     values: dict[str, str]
     created: list[str]
@@ -68,23 +69,23 @@ class Added(NamedTuple):
 
 
 class Store(Protocol):
-    """Where secrets are kept."""
+    """A store of secrets."""
 
     @property
     def place(self) -> str:
-        """What to call it in a message."""
+        """The store's name in messages."""
 
     def check_names(self, names: Sequence[str]) -> None:
-        """Raise InvalidInputError if secrets can't have these names there."""
+        """Raise InvalidInputError if the store does not accept these names."""
 
     def read(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the values of those that are there."""
+        """Return the values of those that exist."""
 
     def recoverable(self, names: Sequence[str]) -> list[str]:
-        """Return those of the missing that `add` would bring back, once `read` has looked for them."""
+        """Return those of the missing that `add` would restore; call `read` first."""
 
     def add(self, fresh: Mapping[str, str]) -> Added:
-        """Keep new values, but where another run was faster, or one can be brought back, return that one."""
+        """Store new values. Return the value of a faster run, or a restored one, in their place."""
 
     def present(self, names: Sequence[str]) -> list[str]:
         """Return those that `remove` would remove."""
@@ -99,23 +100,24 @@ def generate() -> str:
 
 
 def check_value(place: str, value: object) -> str:
-    """Return the value of a secret, kept in ``place``. Raises UnfitSecretError if it can't serve as one."""
+    """Return the value of the secret in ``place``. Raises UnfitSecretError if it can't serve as one."""
     if not isinstance(value, str):
-        raise UnfitSecretError(f"Failed to read {place}: it is no text; put the value in quotes")
+        raise UnfitSecretError(f"Failed to read {place}: the value is not text; put it in quotes")
     if not value:
         raise UnfitSecretError(
-            f"Failed to read {place}: it is empty; remove it, so that one is generated, or put one there"
+            f"Failed to read {place}: it is empty; put a value there, or remove it and the next run"
+            " generates one"
         )
     return value
 
 
 def plain_names(names: Iterable[str]) -> list[str]:
-    """Return the names once each, in order, without what Ansible knows of their origin, which is no YAML."""
+    """Return each name once, in order, as plain strings: YAML can't represent Ansible's tagged ones."""
     return list(dict.fromkeys(str(name) for name in names))
 
 
 def check_file_names(names: Iterable[str]) -> None:
-    """Raise InvalidInputError for the first name that no file of its own can have."""
+    """Raise InvalidInputError for the first name that can't be the name of a file."""
     for name in names:
         if not name or name.startswith(".") or "/" in name or not name.isprintable():
             raise InvalidInputError(
@@ -135,7 +137,7 @@ def check_vault_names(names: Iterable[str]) -> None:
 
 
 def check_aws_names(names: Iterable[str], prefix: str) -> None:
-    """Raise InvalidInputError for the first name that Secrets Manager does not take."""
+    """Raise InvalidInputError for the first name that Secrets Manager does not accept."""
     for name in names:
         full = prefix + name
         if not name or not _AWS_NAME.fullmatch(full) or len(full) > MAX_AWS_NAME:
@@ -146,9 +148,9 @@ def check_aws_names(names: Iterable[str], prefix: str) -> None:
 
 
 def ensure_present(store: Store, names: Sequence[str], check_mode: bool) -> tuple[dict[str, Any], Added]:
-    """Make sure that the secrets exist, or in check mode foresee it; return the result, and what there is.
+    """Generate the missing secrets, or in check mode predict it; return the result and all values.
 
-    In check mode those that would be generated have a value that is kept nowhere.
+    In check mode a secret that would be generated has a random value that nothing stores.
     """
     names = plain_names(names)
     store.check_names(names)
@@ -173,7 +175,7 @@ def ensure_present(store: Store, names: Sequence[str], check_mode: bool) -> tupl
 
 
 def ensure_absent(store: Store, names: Sequence[str], check_mode: bool) -> dict[str, Any]:
-    """Remove the secrets that exist, or in check mode foresee it, and return the result."""
+    """Remove the secrets that exist, or in check mode predict it, and return the result."""
     names = plain_names(names)
     store.check_names(names)
     present = store.present(names)
@@ -189,7 +191,7 @@ def ensure_absent(store: Store, names: Sequence[str], check_mode: bool) -> dict[
 
 
 def ensure(store: Store, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Carry out a task with these options and return its result, with values only if they are asked for."""
+    """Carry out a task with these options and return its result; ``return_values`` adds the values."""
     if params["state"] == "absent":
         return ensure_absent(store, params["names"], check_mode)
     result, there = ensure_present(store, params["names"], check_mode)
@@ -199,7 +201,7 @@ def ensure(store: Store, params: Mapping[str, Any], check_mode: bool) -> dict[st
 
 
 def diff(place: str, before: Iterable[str], after: Iterable[str]) -> dict[str, str]:
-    """Return a diff that names secrets and says nothing else of them."""
+    """Return a diff of the secrets' names."""
     return {
         "before_header": place,
         "after_header": place,

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the roles ask of their inputs before they touch a host. Pure."""
+"""Problems of users and databases in the roles' inputs. No I/O."""
 
 from __future__ import annotations
 
@@ -8,23 +8,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import scram, userlist
-
 # NAMEDATALEN - 1 of PostgreSQL (src/include/pg_config_manual.h); longer names are cut off silently.
 MAX_NAME_BYTES = 63
 
-# Services of a database host, by the units that run them.
-_SERVICES = {"postgresql": r"postgresql@\d+-main\.service", "pgbouncer": r"pgbouncer@\d+\.service"}
-# Those of a monitoring host, with their packages. All but the first are there where they are asked for.
-_WATCHERS = {
-    "prometheus": ("prometheus.service", "prometheus"),
-    "alertmanager": ("prometheus-alertmanager.service", "prometheus-alertmanager"),
-    "grafana": ("grafana-server.service", "grafana"),
-}
-
 
 def name_problem(name: str) -> str | None:
-    """Return what keeps a name from being a user's or database's here, or None."""
+    """Return why a name can't be that of a user or database, or None."""
     if not name:
         return "the name is empty"
     if re.search(r"[\"'\\\x00-\x1f\x7f]", name):
@@ -37,9 +26,9 @@ def name_problem(name: str) -> str | None:
 
 
 def password_problem(password: str) -> str | None:
-    """Return what keeps a password from working through PostgreSQL and PgBouncer alike, or None.
+    """Return why a password would not work with both PostgreSQL and PgBouncer, or None.
 
-    Never quotes the password.
+    The text never quotes the password.
     """
     if not password:
         return "the password is empty; give one, best from a vault"
@@ -49,11 +38,11 @@ def password_problem(password: str) -> str | None:
 
 
 def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) -> list[str]:
-    """Return what is wrong with users and the databases they use, a sentence each.
+    """Return the problems of users and their databases, one sentence each.
 
     Args:
         users: dictionaries with ``name``, ``password`` or ``verifier``, and ``databases`` (names).
-        databases: names of the databases that there will be.
+        databases: names of the site's databases.
     """
     problems = [problem for name in databases if (problem := name_problem(name))]
     seen: set[str] = set()
@@ -72,112 +61,3 @@ def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) 
         seen.add(name)
         problems += [f"user {name!r}: {problem}" for problem in found if problem]
     return problems
-
-
-def password_verifier(
-    password: str, name: str, current: str | None, encryption: str, iterations: int = scram.DEFAULT_ITERATIONS
-) -> str:
-    """Return the verifier that a user's password should be stored as.
-
-    Args:
-        password: the password.
-        name: the user's name; MD5 hashes it along.
-        current: the verifier that PostgreSQL holds now, if any.
-        encryption: ``scram-sha-256`` or ``md5``.
-        iterations: rounds of SCRAM's key derivation.
-
-    Returns:
-        ``current`` where it is of that encryption, with those rounds, and fits the password, so that a
-        second run changes nothing and PgBouncer's copy stays identical; else a new one.
-
-    Raises:
-        ValueError: another encryption.
-    """
-    if encryption == "md5":
-        return userlist.md5(name, password)
-    if encryption != "scram-sha-256":
-        raise ValueError(f"{encryption!r} is neither scram-sha-256 nor md5")
-    if current and userlist.kind(current) == userlist.SCRAM:
-        verifier = scram.parse(current)
-        if verifier.iterations == iterations and scram.verify(password, verifier):
-            return current
-    return scram.build(password, iterations)
-
-
-def process_rows(results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows that PgBouncer's processes show, in one list, each with the number of its ``process``.
-
-    Args:
-        results: of the module pgbouncer_console, one for each process, which is the loop's ``item``.
-    """
-    return [{"process": int(result["item"]), **row} for result in results for row in result.get("rows", [])]
-
-
-def _watching(host: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the services of a monitoring host that are there, and Prometheus in any case."""
-    found = []
-    for name, (unit, package) in _WATCHERS.items():
-        known = facts.get("services", {}).get(unit, {})
-        versions = facts.get("packages", {}).get(package, [])
-        state = known.get("state", "unknown")
-        if name == "prometheus":
-            # Of one in a container systemd knows nothing, or that the package's is stopped.
-            state = "running" if facts.get("answers") else "not answering" if state == "running" else state
-        elif not versions or known.get("status") == "disabled":
-            continue
-        version = versions[0]["version"] if versions else None
-        found.append({"host": host, "name": name, "state": state, "version": version})
-    return found
-
-
-def site_status(
-    outputs: Mapping[str, Any],
-    found: Mapping[str, Mapping[str, Any]],
-    watching: Mapping[str, Mapping[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Return what runs where, and whether all of it does.
-
-    Args:
-        outputs: ``hosts`` and ``endpoints`` of the site.
-        found: by database host, its ``services`` and ``packages`` as Ansible's facts have them, and the
-            rows of ``SHOW POOLS`` as ``pools``, each with its ``process``; empty for a host that did not
-            answer.
-        watching: the same by monitoring host, with the ``targets`` of its Prometheus and whether that
-            ``answers``.
-
-    Returns:
-        The document; ``healthy`` where every service runs and no target has been found down. One that was
-        not scraped yet is not up, and nothing is known against it.
-    """
-    services = []
-    pools = []
-    targets = []
-    for host, facts in sorted(found.items()):
-        units = facts.get("services", {})
-        for name, pattern in _SERVICES.items():
-            known = {unit: units[unit] for unit in sorted(units) if re.fullmatch(pattern, unit)}
-            states = [unit.get("state", "unknown") for unit in known.values()] or ["unknown"]
-            package = re.sub(r"^postgresql@(\d+)-.*", r"postgresql-\1", next(iter(known), "")).split("@")[0]
-            versions = facts.get("packages", {}).get(package, [])
-            services.append(
-                {
-                    "host": host,
-                    "name": name,
-                    # Of several processes the first that does not run.
-                    "state": next((state for state in states if state != "running"), "running"),
-                    "version": versions[0]["version"] if versions else None,
-                }
-            )
-        pools += [{"host": host, **row} for row in facts.get("pools", [])]
-    for host, facts in sorted((watching or {}).items()):
-        services += _watching(host, facts)
-        targets += facts.get("targets", [])
-    running = bool(services) and all(service["state"] == "running" for service in services)
-    return {
-        "hosts": outputs["hosts"],
-        "services": services,
-        "pools": pools,
-        "targets": targets,
-        "endpoints": outputs["endpoints"],
-        "healthy": running and not any(target["error"] for target in targets),
-    }

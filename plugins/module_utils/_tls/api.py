@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ask a server that speaks PostgreSQL's protocol for its certificate, as its clients do."""
+"""Get the certificate of a server that speaks PostgreSQL's protocol."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def fingerprint(path: str) -> str:
     try:
         found = _CERTIFICATE.search(Path(path).read_text(encoding="ascii", errors="replace"))
         if not found:
-            raise CertificateError(f"Failed to read {path}: it holds no certificate")
+            raise CertificateError(f"Failed to read {path}: it contains no certificate")
         return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
     except (OSError, ValueError) as error:
         raise CertificateError(f"Failed to read {path}: {error}") from error
 
 
 def served(host: str, port: int) -> str | None:
-    """Return the SHA-256 of the certificate that a new client is shown, None where there is no TLS.
+    """Return the SHA-256 of the certificate that a new client gets, None without TLS.
 
-    It is looked at and not judged: who is asked is on this host. Raises OSError where nobody answers.
+    The server is on this host, so the certificate is not verified. Raises OSError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What can go wrong when a server is asked for its certificate."""
+"""Errors of certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exporters on bare hosts: what they say, what confines them, that they come back."""
+"""Exporters on bare hosts: their figures, their sandbox, their restarts, and drift."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROCESSES = {"packaged": 2, "released": 1}
 STATS_PASSWORD = 'scrape:\\"me"'
 PASSWORDS = {"prometheus": 'it\'s "secret" as well', "somebody": "somebody's"}
 EXPORTERS = Path(__file__).parent / "support/exporters.yml"
-PREFLIGHT = Path(__file__).parent / "support/preflight.yml"
+PLAN = Path(__file__).parent / "support/plan.yml"
 PROMETHEUS = Path(__file__).parent / "support/prometheus.yml"
 
 SCRAPE = """
@@ -39,7 +39,7 @@ except OSError as error:
     print(json.dumps([0, str(error)]))
 """
 
-# What Prometheus says of its targets, when all are up, or after a good minute: one scrape may be slow.
+# Prometheus' targets once all are up, or after a minute: a scrape may be slow.
 TARGETS = """
 import json, time, urllib.request
 for _ in range(60):
@@ -54,7 +54,7 @@ for _ in range(60):
 print(json.dumps(found))
 """
 
-# Who has a text on the command line, in the environment, or in a file that everybody can read.
+# Processes and world-readable files that contain a text.
 TELLTALES = """
 import json, os, pathlib, stat, sys
 texts = [text.encode() for text in json.load(sys.stdin)]
@@ -92,7 +92,10 @@ def services(host: str) -> dict[str, int]:
 def scrape(
     hosts: Scenario, host: str, port: int, user: str | None = "prometheus", password: str | None = None
 ) -> tuple[int, str]:
-    """Scrape as Prometheus does and return the status, 0 for none, and the text; with no user as nobody."""
+    """Scrape as Prometheus does; return the status, 0 for no answer, and the text.
+
+    Without a user it sends no login.
+    """
     login = [user, password or PASSWORDS[user]] if user and host == "released" else None
     inputs: dict[str, Any] = {"port": port, "tls": host == "released", "user": login}
     result = hosts.python(host, SCRAPE, inputs)
@@ -102,13 +105,13 @@ def scrape(
 
 
 def value(text: str, series: str) -> float | None:
-    """Return the sum of a metric's series, None where there are none."""
+    """Return the sum of a metric's series, None without one."""
     found = re.findall(rf"(?m)^{series}(?:{{.*}})? (\S+)$", text)
     return sum(map(float, found)) if found else None
 
 
 def until(hosts: Scenario, host: str, port: int, series: str, wanted: float) -> None:
-    """Wait until a scrape says so, for a good minute at most."""
+    """Wait up to a minute until a scrape has this value."""
     said: tuple[int, str] = (0, "")
     for _attempt in range(60):
         said = scrape(hosts, host, port)
@@ -119,7 +122,7 @@ def until(hosts: Scenario, host: str, port: int, series: str, wanted: float) -> 
 
 
 def pids(hosts: Scenario, host: str) -> dict[str, str]:
-    """Return the process of each exporter that runs."""
+    """Return the PID of each running exporter."""
     units = hosts.root(
         host, "systemctl list-units --plain --no-legend --state=running '*_exporter*' '*-exporter*'"
     )
@@ -128,7 +131,7 @@ def pids(hosts: Scenario, host: str) -> dict[str, str]:
     return dict(zip((name.removesuffix(".service") for name in names), shown, strict=True))
 
 
-def test_each_exporter_reaches_what_it_is_there_for(hosts: Scenario, host: str) -> None:
+def test_each_exporter_reaches_its_target(hosts: Scenario, host: str) -> None:
     assert pids(hosts, host).keys() == services(host).keys()
     texts = {}
     for name, port in services(host).items():
@@ -138,11 +141,11 @@ def test_each_exporter_reaches_what_it_is_there_for(hosts: Scenario, host: str) 
     assert value(texts["node_exporter"], "node_boot_time_seconds")
     pools = [text for name, text in texts.items() if name.startswith("pgbouncer")]
     assert [value(text, "pgbouncer_up") for text in pools] == [1] * PROCESSES[host]
-    # Each tells of its own process.
+    # Each exporter covers its own process.
     assert sum(value(text, "pgbouncer_config_max_client_connections") or 0 for text in pools) == 1000
 
 
-def test_series_are_there_that_are_not_by_default(hosts: Scenario, host: str) -> None:
+def test_optional_series_are_exported(hosts: Scenario, host: str) -> None:
     _status, text = scrape(hosts, host, 9187)
     for series in (
         "pg_settings_max_connections",
@@ -155,7 +158,7 @@ def test_series_are_there_that_are_not_by_default(hosts: Scenario, host: str) ->
         assert value(text, series) is not None, series
     assert value(text, "pg_exporter_last_scrape_error") == 0
     assert re.findall(r"(?m)^pg_scrape_collector_success.* 0$", text) == []
-    # PostgreSQL 17 has a view of its own for them, 15 has not.
+    # PostgreSQL 17 has checkpoints in a view of their own, 15 has not.
     newer = value(text, "pg_stat_checkpointer_num_timed_total") is not None
     assert newer is (host == "packaged")
     assert newer or value(text, "pg_stat_bgwriter_checkpoints_timed_total") is not None
@@ -165,7 +168,7 @@ def test_series_are_there_that_are_not_by_default(hosts: Scenario, host: str) ->
     assert any(name.startswith("postgresql@") for name in active)
 
 
-def test_the_tutorials_series_are_there(hosts: Scenario, host: str) -> None:
+def test_the_tutorials_series_are_exported(hosts: Scenario, host: str) -> None:
     login = hosts.login(host, 'it\'s "secret" enough', port=6432)
     assert login == "ok"
     _status, text = scrape(hosts, host, 9127)
@@ -179,7 +182,7 @@ def test_the_tutorials_series_are_there(hosts: Scenario, host: str) -> None:
         assert value(text, series) is not None, series
 
 
-def test_sandbox_is_in_force(hosts: Scenario, host: str) -> None:
+def test_the_sandbox_confines_the_exporters(hosts: Scenario, host: str) -> None:
     for name, pid in pids(hosts, host).items():
         # In tenths.
         most = 20 if name == "node_exporter" else 12
@@ -191,7 +194,7 @@ def test_sandbox_is_in_force(hosts: Scenario, host: str) -> None:
         assert "Owner: prometheus" in status
 
 
-def test_sandbox_keeps_no_figure_of_the_host_away(hosts: Scenario) -> None:
+def test_the_sandbox_hides_no_figure_of_the_host(hosts: Scenario) -> None:
     unit = "systemd-run --quiet --collect --uid=prometheus --unit=unconfined"
     options = "--web.listen-address=127.0.0.1:9999 --collector.systemd"
     hosts.root("packaged", f"{unit} prometheus-node-exporter {options}")
@@ -213,38 +216,45 @@ def test_sandbox_keeps_no_figure_of_the_host_away(hosts: Scenario) -> None:
     assert failing[0] == failing[1]
 
 
-def test_units_of_the_packages_stay_out_of_the_way(hosts: Scenario, host: str) -> None:
+def test_units_of_the_packages_are_masked(hosts: Scenario, host: str) -> None:
     kinds = ("postgres", "pgbouncer", "node") if host == "packaged" else ("node",)
     for kind in kinds:
         result = hosts.ssh(host, f"systemctl is-enabled prometheus-{kind}-exporter")
         assert result.stdout.strip() == "masked"
 
 
-def test_nobody_is_told_a_password(hosts: Scenario, host: str) -> None:
+def test_no_password_is_readable(hosts: Scenario, host: str) -> None:
     texts = [STATS_PASSWORD, STATS_PASSWORD.replace(":", "\\:"), *PASSWORDS.values()]
     result = hosts.python(host, TELLTALES, texts, sudo=True)
     assert json.loads(result.stdout) == [], result.stderr
-    modes = hosts.root(host, "stat --format '%U:%G %a %n' /etc/pooled-exporters /etc/pooled-exporters/*")
+    modes = hosts.root(host, "find /etc/pooled-exporters -exec stat --format '%U:%G %a %n' {} +")
     wanted = {
         "root:prometheus 750 /etc/pooled-exporters",
-        "prometheus:prometheus 400 /etc/pooled-exporters/pgbouncer.passfile",
+        "root:prometheus 750 /etc/pooled-exporters/pgbouncer",
+        "prometheus:prometheus 400 /etc/pooled-exporters/pgbouncer/passfile",
     }
     if host == "released":
         wanted.add("root:prometheus 640 /etc/pooled-exporters/web.yml")
         web = hosts.root(host, "cat /etc/pooled-exporters/web.yml")
         assert not any(password in web for password in PASSWORDS.values())
     assert set(modes.splitlines()) == wanted
-    # Not even root finds it where the other exporters are.
+    assert not sees_passfile(hosts, host)
+
+
+def sees_passfile(hosts: Scenario, host: str) -> list[str]:
+    """Return the exporters whose sandbox shows the stats user's password, even to root."""
     running = pids(hosts, host)
+    found = []
     for name in ("postgres_exporter", "node_exporter"):
         seen = hosts.root(
             host,
-            f"nsenter --target {running[name]} --mount cat /etc/pooled-exporters/pgbouncer.passfile || true",
+            f"nsenter --target {running[name]} --mount cat /etc/pooled-exporters/pgbouncer/passfile || true",
         )
-        assert "pgbouncer" not in seen.replace("pgbouncer.passfile", "")
+        found += [name] * ("pgbouncer:" in seen)
+    return found
 
 
-def test_the_stats_user_looks_and_changes_nothing(hosts: Scenario, host: str) -> None:
+def test_the_stats_user_can_only_read(hosts: Scenario, host: str) -> None:
     options = {
         "host": "/run/pgbouncer/1",
         "port": 6432,
@@ -265,7 +275,7 @@ def test_the_stats_user_looks_and_changes_nothing(hosts: Scenario, host: str) ->
     assert "admin access needed" in said.stderr
 
 
-def test_who_scrapes_says_who_they_are_by_tls(hosts: Scenario) -> None:
+def test_a_scrape_needs_tls_and_a_login(hosts: Scenario) -> None:
     for port in services("released").values():
         assert scrape(hosts, "released", port, user=None)[0] == 401
         assert scrape(hosts, "released", port, password="wrong")[0] == 401
@@ -276,12 +286,12 @@ def test_who_scrapes_says_who_they_are_by_tls(hosts: Scenario) -> None:
 
 @pytest.fixture
 def prometheus(hosts: Scenario) -> Iterator[Run]:
-    """Have a Prometheus on the host `packaged`, and return the run that brought it."""
+    """Install Prometheus on the host `packaged`, and return that run."""
     yield hosts.playbook(playbook=PROMETHEUS)
     hosts.root("packaged", "systemctl disable --now prometheus; rm -rf /etc/ssl/pooled/scraped")
 
 
-def test_a_real_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, prometheus: Run) -> None:
+def test_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, prometheus: Run) -> None:
     assert prometheus.returncode == 0, prometheus.stdout
     assert PASSWORDS["prometheus"] not in prometheus.stdout + prometheus.stderr
     found = hosts.python("packaged", TARGETS, None)
@@ -290,7 +300,7 @@ def test_a_real_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, p
         (job, host) for job in ("postgres", "pgbouncer", "node") for host in PROCESSES
     }
     assert [(one["scrapeUrl"], one["lastError"]) for one in targets if one["health"] != "up"] == []
-    # Who is asked in the clear is in a job of its own, which has no password.
+    # Targets without TLS are in a job of their own, without the password.
     asked = {
         (one["labels"]["host"], one["scrapePool"], one["scrapeUrl"].partition(":")[0]) for one in targets
     }
@@ -299,7 +309,7 @@ def test_a_real_prometheus_scrapes_by_tls_and_with_a_password(hosts: Scenario, p
     assert changed_nothing(again), again.stdout
 
 
-def test_it_is_told_when_certificates_end(hosts: Scenario) -> None:
+def test_the_ends_of_certificates_are_exported(hosts: Scenario) -> None:
     _, text = scrape(hosts, "released", 9100)
     told = dict(
         re.findall(
@@ -314,13 +324,13 @@ def test_it_is_told_when_certificates_end(hosts: Scenario) -> None:
     assert "pooled_certificate_expiry" not in without
 
 
-def test_programs_of_a_release_are_roots(hosts: Scenario) -> None:
+def test_root_owns_the_programs_of_a_release(hosts: Scenario) -> None:
     found = hosts.root("released", "stat --format '%U %a' /opt/pooled-exporters/*/*_exporter")
     assert found.splitlines() == ["root 755", "root 755"]
     assert "/opt/pooled-exporters/postgres_exporter-0.17.1/" in hosts.root("released", "ps -eo args")
 
 
-def test_exporters_outlive_what_they_tell_of(hosts: Scenario) -> None:
+def test_exporters_outlive_their_targets(hosts: Scenario) -> None:
     before = pids(hosts, "packaged")
     hosts.root("packaged", "systemctl stop pgbouncer@2 postgresql@17-main")
     until(hosts, "packaged", 9128, "pgbouncer_up", 0)
@@ -332,17 +342,22 @@ def test_exporters_outlive_what_they_tell_of(hosts: Scenario) -> None:
     assert pids(hosts, "packaged") == before
 
 
-def test_exporters_may_begin_first(hosts: Scenario) -> None:
+def test_exporters_may_start_before_their_targets(hosts: Scenario) -> None:
     hosts.root("packaged", "systemctl stop pgbouncer@2 postgresql@17-main")
     hosts.root("packaged", "systemctl restart pgbouncer_exporter@2 postgres_exporter")
-    # The first gives up, again and again.
-    time.sleep(8)
+    # pgbouncer_exporter exits without its target, and systemd starts it again.
+    for _attempt in range(60):
+        restarts = hosts.root("packaged", "systemctl show --property=NRestarts --value pgbouncer_exporter@2")
+        if int(restarts) >= 2:
+            break
+        time.sleep(0.5)
+    assert int(restarts) >= 2
     hosts.root("packaged", "systemctl start pgbouncer@2 postgresql@17-main")
     until(hosts, "packaged", 9128, "pgbouncer_up", 1)
     until(hosts, "packaged", 9187, "pg_up", 1)
 
 
-def test_what_could_not_work_is_refused_before_anything_changes(hosts: Scenario) -> None:
+def test_refuse_all_bad_inputs_before_any_change(hosts: Scenario) -> None:
     before = pids(hosts, "packaged")
     result = hosts.playbook(
         "--limit",
@@ -356,7 +371,8 @@ def test_what_could_not_work_is_refused_before_anything_changes(hosts: Scenario)
     )
     assert result.returncode != 0
     said = words(result)
-    assert "node_exporter and pgbouncer_exporter@1 would share the port 9127; move one of them" in said
+    assert "Failed to plan exporters on packaged: 3 problems." in said
+    assert "node_exporter and pgbouncer_exporter@1 would share port 9127" in said
     assert "exporters_pgbouncer_password is empty" in said
     assert "would send passwords in the clear" in said
     assert "a-secret" not in said
@@ -364,7 +380,7 @@ def test_what_could_not_work_is_refused_before_anything_changes(hosts: Scenario)
     assert pids(hosts, "packaged") == before
 
 
-def test_a_release_of_another_checksum_is_refused(hosts: Scenario) -> None:
+def test_refuse_a_release_with_another_checksum(hosts: Scenario) -> None:
     before = pids(hosts, "released")
     release = {
         "version": "0.17.2",
@@ -382,7 +398,7 @@ def test_a_release_of_another_checksum_is_refused(hosts: Scenario) -> None:
     hosts.root("released", "! test -e /opt/pooled-exporters/postgres_exporter-0.17.2/postgres_exporter")
 
 
-def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(hosts: Scenario) -> None:
+def test_restart_only_what_must_and_remove_surplus_exporters(hosts: Scenario) -> None:
     before = pids(hosts, "packaged")
     given = {"pgbouncer_processes": 1, "pooled_stats_password": "an0ther-secret"}
     result = hosts.playbook("--limit", "packaged", variables=given)
@@ -394,9 +410,12 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     assert scrape(hosts, "packaged", 9128)[0] == 0
     hosts.root("packaged", "! ls /etc/systemd/system/pgbouncer_exporter@2.service")
     assert "an0ther-secret" not in result.stdout + result.stderr
+    # The other exporters did not restart, and do not see the new password either.
+    assert not sees_passfile(hosts, "packaged")
 
-    # A program that was upgraded, and a service that somebody stopped; without PostgreSQL's exporter.
-    hosts.root("packaged", "touch /usr/bin/prometheus-node-exporter; systemctl stop pgbouncer_exporter@1")
+    # An upgraded package and a stopped service; without PostgreSQL's exporter.
+    listed = "/var/lib/dpkg/info/prometheus-node-exporter.list"
+    hosts.root("packaged", f"touch {listed}; systemctl stop pgbouncer_exporter@1")
     result = hosts.playbook(
         "--limit",
         "packaged",
@@ -414,7 +433,7 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     ):
         hosts.root("packaged", f"test -e {left}")
 
-    # Nor of what looks when certificates end, without the host's exporter.
+    # Without the host's exporter no timer is left.
     result = hosts.playbook(
         "--limit", "packaged", playbook=EXPORTERS, variables={**given, "exporters_kinds": ["pgbouncer"]}
     )
@@ -425,7 +444,7 @@ def test_only_what_has_to_restarts_and_nothing_is_left_of_a_process_that_went(ho
     )
 
 
-def test_without_tls_its_certificates_are_gone(hosts: Scenario) -> None:
+def test_remove_certificates_without_tls(hosts: Scenario) -> None:
     hosts.root("released", "test -e /etc/ssl/pooled/exporters/server.crt -a -e /etc/pooled-exporters/web.yml")
     result = hosts.playbook(
         "--limit",
@@ -437,14 +456,58 @@ def test_without_tls_its_certificates_are_gone(hosts: Scenario) -> None:
     hosts.root("released", "! ls /etc/ssl/pooled/exporters && ! ls /etc/pooled-exporters/web.yml")
 
 
-def test_packages_are_those_that_the_release_of_the_host_has(hosts: Scenario, host: str) -> None:
-    """Debian 12's are other programs: installed along with the rest, they would start unasked."""
-    result = hosts.playbook(
-        "--limit", host, playbook=PREFLIGHT, variables={"monitoring_runtime": "containers"}
+def test_plan_packages_that_the_distribution_has(hosts: Scenario, host: str) -> None:
+    """Debian 12's exporters are other programs, and would start unasked."""
+    result = hosts.playbook("--limit", host, playbook=PLAN, variables={"monitoring_runtime": "containers"})
+    masked = hosts.root(
+        host, "find /etc/systemd/system -name 'prometheus-*-exporter.service' -lname /dev/null"
     )
-    said = words(result)
-    assert ("prometheus-pgbouncer-exporter" in said) is (host == "packaged")
-    assert "prometheus-node-exporter" in said
-    # Nor has it what containers take, and that is said before anything changes.
-    assert ("Debian 12 has neither docker-cli" in said) is (host == "released")
-    assert result.returncode == (2 if host == "released" else 0), result.stdout
+    assert ("prometheus-pgbouncer-exporter" in masked) is (host == "packaged")
+    assert "prometheus-node-exporter" in masked
+    assert result.returncode == 0, result.stdout
+    # The inputs are checked without a connection.
+    assert '"count": 0' in result.stdout
+
+
+def test_repair_and_name_drift(hosts: Scenario, host: str) -> None:
+    """The last test of the module: the run before it may have removed exporters."""
+    result = hosts.playbook("--limit", host)
+    assert result.returncode == 0, result.stdout
+    unit = "/etc/systemd/system/postgres_exporter.service"
+    passfile = "/etc/pooled-exporters/pgbouncer/passfile"
+    program = hosts.root(host, f"sed -n 's/^ExecStart=//p' {unit}").split()[0]
+    certificates = "/etc/ssl/pooled/exporters"
+    drift = [
+        "systemctl disable --now node_exporter",
+        f"sed -i 's/^RestartSec=.*/RestartSec=9/' {unit}",
+        f"chmod 0644 {passfile}",
+    ]
+    if host == "released":
+        drift += [
+            f"chmod 0777 {program}",
+            f"chmod 0644 {certificates}/server.key",
+            f"rm {certificates}/server.crt",
+        ]
+    before = pids(hosts, host)
+    hosts.root(host, "; ".join(drift))
+    checked = hosts.playbook("--check", "--diff", "--limit", host)
+    repaired = hosts.playbook("--diff", "--limit", host)
+    for run in (checked, repaired):
+        assert run.returncode == 0, run.stdout
+        said = words(run)
+        assert "start node_exporter.service: it was not running" in said
+        assert "enable node_exporter.service" in said
+        assert "-RestartSec=9 +RestartSec=2" in said
+        assert passfile in said
+        assert STATS_PASSWORD not in run.stdout
+    assert "restart postgres_exporter.service" in words(repaired)
+    after = pids(hosts, host)
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] != before[name]} >= {"node_exporter", "postgres_exporter"}
+    assert hosts.root(host, f"stat --format %a {passfile}") == "400"
+    if host == "released":
+        assert hosts.root(host, f"stat --format %a {program}") == "755"
+        assert hosts.root(host, f"stat --format '%G %a' {certificates}/server.key") == "prometheus 640"
+        assert "exporters: the host has no certificate" in words(repaired)
+    again = hosts.playbook("--limit", host)
+    assert changed_nothing(again), again.stdout

@@ -1,4 +1,4 @@
-"""Each alert fires when it should and stays silent when it should, by promtool; the runbook has it."""
+"""Test each alert with promtool: it fires, stays silent and links to the runbook."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CASES: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(
 
 @pytest.fixture(scope="module")
 def alerts(hosts: Scenario) -> dict[str, dict[str, Any]]:
-    """Return the alerts that the host has, by name."""
+    """Return the alerts of the host by name."""
     rules = [rule for group in groups(hosts) if group["name"] == "pooled-alerts" for rule in group["rules"]]
     return {rule["alert"]: rule for rule in rules}
 
 
 def labelled(series: str) -> str:
-    """Return a series with the labels that all have."""
+    """Return a series with the common labels."""
     name, _, labels = series.partition("{")
     common = [f'{key}="{value}"' for key, value in COMMON.items()]
     own = [labels.removesuffix("}")] * bool(labels)
@@ -36,7 +36,7 @@ def labelled(series: str) -> str:
 
 
 def promtool_case(alert: str, case: dict[str, Any], labels: dict[str, str] | None) -> dict[str, Any]:
-    """Return a case as promtool wants it; ``labels`` is None where nothing should fire."""
+    """Return a case in promtool's form; ``labels`` is None if nothing should fire."""
     expected = [] if labels is None else [{"exp_labels": labels}]
     return {
         "name": alert,
@@ -49,14 +49,14 @@ def promtool_case(alert: str, case: dict[str, Any], labels: dict[str, str] | Non
 
 
 def groups(hosts: Scenario) -> list[dict[str, Any]]:
-    """Return the groups of rules that the host has."""
+    """Return the groups of rules of the host."""
     found: list[dict[str, Any]] = yaml.safe_load(hosts.root(HOST, f"cat {RULES}"))["groups"]
     return found
 
 
 def promtool(hosts: Scenario, cases: list[dict[str, Any]]) -> str:
-    """Return what `promtool test rules` says of cases, on the host, with the rules that it runs with."""
-    # In no order, alerts would see what was recorded now, or 15 s ago.
+    """Run `promtool test rules` on the host with its own rules, and return the output."""
+    # Without an order, an alert may see the recorded value of 15 s ago.
     order = [group["name"] for group in groups(hosts)]
     tests = {"evaluation_interval": "15s", "group_eval_order": order, "tests": cases}
     text = json.dumps({"rule_files": [RULES], **tests})
@@ -64,7 +64,7 @@ def promtool(hosts: Scenario, cases: list[dict[str, Any]]) -> str:
     return result.stdout + result.stderr
 
 
-def test_every_alert_has_cases_of_both_kinds(alerts: dict[str, Any]) -> None:
+def test_every_alert_has_both_kinds_of_cases(alerts: dict[str, Any]) -> None:
     assert set(CASES) == set(alerts)
     assert all(case["fires"] and case["silent"] for case in CASES.values())
 
@@ -75,9 +75,9 @@ def test_alerts_stay_silent(hosts: Scenario, alerts: dict[str, Any]) -> None:
     assert "SUCCESS" in said, said
 
 
-def test_alerts_fire_and_say_what_it_is(hosts: Scenario, alerts: dict[str, Any]) -> None:
+def test_alerts_fire_with_their_labels_and_text(hosts: Scenario, alerts: dict[str, Any]) -> None:
     firing = [(name, case) for name in alerts for case in CASES[name]["fires"]]
-    # What nothing can equal: promtool then shows what fired, with all that it says.
+    # An impossible label makes promtool print each alert that fired.
     said = promtool(hosts, [promtool_case(name, case, {"nobody": "has this"}) for name, case in firing])
     shown = re.findall(r"(?s)alertname: (\w+), time.*?got:\[(.*?)\n *\]", said.replace("got:[]", "got:[\n]"))
     assert [name for name, _ in shown] == [name for name, _ in firing], said
@@ -91,7 +91,7 @@ def test_alerts_fire_and_say_what_it_is(hosts: Scenario, alerts: dict[str, Any])
         assert case["told"] in got.replace('\\"', '"'), f"{name}: {case['told']!r} is not in {got}"
 
 
-def test_alerts_say_how_bad_it_is_and_where_to_read_on(alerts: dict[str, Any]) -> None:
+def test_alerts_have_a_severity_and_a_section_of_the_runbook(alerts: dict[str, Any]) -> None:
     runbook = (ROOT / "docs/runbook.md").read_text()
     for name, rule in alerts.items():
         assert rule["labels"]["severity"] in ("critical", "warning")
@@ -102,7 +102,7 @@ def test_alerts_say_how_bad_it_is_and_where_to_read_on(alerts: dict[str, Any]) -
         assert re.search(rf"(?m)^## {name}$", runbook), f"docs/runbook.md has no section {name}"
 
 
-# Seen in the exporter's queries, not in a scrape; and what tests/scenarios/exporters scrapes.
+# These come from the exporter's queries or from tests/scenarios/exporters, not from the stored scrape.
 ELSEWHERE = {
     "pg_stat_replication_pg_wal_lsn_diff",
     "node_systemd_unit_state",

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager in containers, by Docker Compose, with images that were loaded from a tar."""
+"""Prometheus, Alertmanager and Grafana in containers, with images loaded from a tar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INPUTS: dict[str, Any] = {
     "monitoring_images": {
         "prometheus": "localhost/prometheus:debian",
         "alertmanager": "localhost/prometheus-alertmanager:debian",
-        # Nobody answers there.
+        # No registry answers there.
         "grafana": "127.0.0.1:9/grafana:12",
     },
     "monitoring_targets": [
@@ -42,14 +42,14 @@ TARGETS = (
 
 @pytest.fixture(scope="module")
 def composed(hosts: Scenario) -> Scenario:
-    """Return the hosts, where Docker and the images are at hand, and the role has run."""
+    """Return the hosts after Docker, the images and the role were set up."""
     script = (SUPPORT / "images.sh").read_text()
     hosts.ssh(HOST, "sudo tee /root/grafana.py >/dev/null", stdin=(SUPPORT / "grafana.py").read_text())
     made = hosts.ssh(HOST, "sudo bash -s", stdin=script)
     assert made.returncode == 0, made.stdout + made.stderr
     run = converge(hosts)
     assert run.returncode == 0, run.stdout
-    assert "Grafana is not there: the image 127.0.0.1:9/grafana:12 could not be pulled" in words(run), (
+    assert "Grafana is not installed: the image 127.0.0.1:9/grafana:12 could not be pulled" in words(run), (
         run.stdout
     )
     return hosts
@@ -73,7 +73,7 @@ def test_prometheus_scrapes(composed: Scenario) -> None:
     assert all("127.0.0.1:" in line for line in listening)
 
 
-def test_compose_file_is_sound_and_tells_no_secret(composed: Scenario) -> None:
+def test_the_compose_file_confines_containers_and_has_no_secret(composed: Scenario) -> None:
     shown = composed.root(HOST, "docker compose --file /etc/pooled-monitoring/compose.yml config")
     for word in (
         "restart: unless-stopped",
@@ -88,16 +88,18 @@ def test_compose_file_is_sound_and_tells_no_secret(composed: Scenario) -> None:
     assert f"Uid:\t{composed.root(HOST, 'id -u prometheus')}\t" in status
 
 
-def test_second_run_changes_nothing(composed: Scenario) -> None:
+def test_a_second_run_changes_nothing(composed: Scenario) -> None:
     run = converge(composed)
     assert changed_nothing(run), run.stdout
 
 
-def test_another_interval_takes_a_reload_and_another_retention_a_new_container(composed: Scenario) -> None:
+def test_a_changed_interval_reloads_and_a_changed_retention_replaces_the_container(
+    composed: Scenario,
+) -> None:
     before = started(composed)
     run = converge(composed, monitoring_scrape_interval="2s")
-    # Its configuration, the datasource of the Grafana that may come, and the reload.
-    assert recap(run)[HOST]["changed"] == 3, run.stdout
+    # The files and the reload.
+    assert recap(run)[HOST]["changed"] == 2, run.stdout
     assert started(composed) == before
     other = started(composed, "alertmanager")
     assert converge(composed, monitoring_retention_time="20d").returncode == 0
@@ -105,25 +107,24 @@ def test_another_interval_takes_a_reload_and_another_retention_a_new_container(c
     assert started(composed, "alertmanager") == other
 
 
-def test_what_is_broken_is_refused_by_the_images_own_promtool(composed: Scenario) -> None:
+def test_the_promtool_of_the_image_refuses_wrong_rules(composed: Scenario) -> None:
     before = started(composed)
-    run = converge(composed, "--tags=configure", monitoring_scrape_interval="often")
+    wrong = {"name": "b", "rules": [{"alert": "B", "expr": "up =="}]}
+    run = converge(composed, "--tags=configure", monitoring_rule_groups=[wrong])
     assert recap(run)[HOST]["failed"] == 1
-    assert "not a valid duration string" in words(run)
+    assert "parse error" in words(run)
     assert started(composed) == before
 
 
-def test_without_a_receiver_there_is_no_alertmanager(composed: Scenario) -> None:
+def test_without_a_receiver_alertmanager_stops(composed: Scenario) -> None:
     run = converge(composed, monitoring_webhook={})
     assert run.returncode == 0, run.stdout
     assert composed.root(HOST, "docker ps --format '{{.Names}}'") == "prometheus"
     assert "alertmanager-secrets" not in composed.root(HOST, "ls /etc/prometheus")
 
 
-def test_grafana_is_told_a_password_and_reads_its_datasource_after_a_run_that_broke_off(
-    composed: Scenario,
-) -> None:
-    """The files are in place, and nobody has told Grafana."""
+def test_what_an_interrupted_run_left_out_of_grafana_is_done(composed: Scenario) -> None:
+    """The files changed, and Grafana has not loaded them."""
     images = {**INPUTS["monitoring_images"], "grafana": "localhost/grafana:python"}
     password = "/etc/grafana/pooled-admin-password"
     run = converge(composed, monitoring_images=images)
@@ -135,7 +136,7 @@ def test_grafana_is_told_a_password_and_reads_its_datasource_after_a_run_that_br
     before = started(composed, "grafana")
     composed.root(HOST, f"printf another > {password}")
     run = converge(composed, monitoring_images=images, monitoring_grafana_password="another")
-    # It was told, and that is kept. Its container goes on.
+    # The reset and its record. The container keeps running.
     assert recap(run)[HOST]["changed"] == 2, run.stdout
     assert told(composed) == "another"
     assert "another" not in run.stdout + run.stderr
@@ -149,7 +150,7 @@ def test_grafana_is_told_a_password_and_reads_its_datasource_after_a_run_that_br
 
 
 def told(hosts: Scenario) -> str:
-    """Return the password that Grafana was told last, of those that it may be."""
+    """Return the last password that Grafana's CLI set."""
     digest = hosts.root(
         HOST, "docker exec grafana /usr/bin/python3 -c 'print(open(\"/tmp/reset-password\").read())'"
     )

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager on a bare host: what confines them, what a change takes, who is told."""
+"""Prometheus, Alertmanager and Grafana from packages: their sandbox, changes, drift and receivers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grafana_provisioning
 import pytest
@@ -35,7 +35,7 @@ except urllib.error.HTTPError as error:
 
 
 def ask(hosts: Scenario, url: str, method: str = "GET") -> tuple[int, str]:
-    """Return the status and the text of what a server on the host answers."""
+    """Ask a server on the host and return status and text."""
     result = hosts.python(HOST, ASK, [method, url])
     assert result.returncode == 0, result.stderr
     status, text = json.loads(result.stdout)
@@ -43,18 +43,18 @@ def ask(hosts: Scenario, url: str, method: str = "GET") -> tuple[int, str]:
 
 
 def api(hosts: Scenario, path: str) -> Any:
-    """Return the data that Prometheus' API answers."""
+    """Ask Prometheus' API and return its data."""
     return json.loads(ask(hosts, f"{PROMETHEUS}/api/v1/{path}")[1])["data"]
 
 
 def pid(hosts: Scenario, unit: str = "prometheus") -> str:
-    """Return the process of a unit."""
+    """Return the process ID of a unit."""
     return hosts.root(HOST, f"systemctl show --property=MainPID --value {unit}")
 
 
 def loaded(hosts: Scenario) -> str:
     """Return when Prometheus last read its configuration."""
-    # Not by a query: it does not scrape itself in each of these tests.
+    # Prometheus does not scrape itself in each of these tests, so a query would fail.
     _, text = ask(hosts, f"{PROMETHEUS}/metrics")
     found = re.search(r"(?m)^prometheus_config_last_reload_success_timestamp_seconds (\S+)$", text)
     assert found, text
@@ -62,7 +62,7 @@ def loaded(hosts: Scenario) -> str:
 
 
 def wait(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    """Wait until something is so, and return it."""
+    """Wait for a true result and return it."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -72,7 +72,7 @@ def wait(condition: Callable[[], Any], seconds: float = 90) -> Any:
 
 @pytest.fixture(scope="module")
 def restored(hosts: Scenario) -> Iterator[None]:
-    """Bring the host back to what the scenario says, after all that is changed here."""
+    """Restore the scenario's state after the tests that change it."""
     yield
     hosts.playbook()
 
@@ -88,8 +88,8 @@ def test_servers_listen_on_loopback_only(hosts: Scenario) -> None:
 
 
 @pytest.mark.parametrize("unit", ["prometheus", "prometheus-alertmanager"])
-def test_sandbox_is_in_force(hosts: Scenario, unit: str) -> None:
-    # In tenths.
+def test_the_sandbox_applies(hosts: Scenario, unit: str) -> None:
+    # The threshold is in tenths.
     hosts.root(HOST, f"systemd-analyze security --no-pager --threshold=15 {unit}")
     status = hosts.root(HOST, f"cat /proc/{pid(hosts, unit)}/status")
     assert "NoNewPrivs:\t1" in status
@@ -97,7 +97,7 @@ def test_sandbox_is_in_force(hosts: Scenario, unit: str) -> None:
     assert "CapBnd:\t0000000000000000" in status
 
 
-def test_nobody_administers_prometheus_over_http(hosts: Scenario) -> None:
+def test_prometheus_refuses_administration_over_http(hosts: Scenario) -> None:
     for path, method in (
         ("/-/reload", "POST"),
         ("/-/quit", "POST"),
@@ -108,13 +108,13 @@ def test_nobody_administers_prometheus_over_http(hosts: Scenario) -> None:
         assert "not enabled" in text or "disabled" in text, text
 
 
-def test_secrets_are_where_only_alertmanager_reads_them(hosts: Scenario) -> None:
+def test_only_alertmanager_can_read_the_secrets(hosts: Scenario) -> None:
     folder = "/etc/prometheus/alertmanager-secrets"
     modes = hosts.root(HOST, f"stat --format '%U:%G %a' {folder} {folder}/*")
     assert set(modes.splitlines()) == {"root:prometheus 750", "root:prometheus 640"}
     for secret in SECRETS[:2]:
         assert secret in hosts.root(HOST, f"cat {folder}/*")
-    # A pattern in a file, so that no ps has it.
+    # The patterns are in a file, so that ps does not show them.
     patterns = "\n".join(SECRETS)
     readable = "find / -xdev -type f -perm -o=r -size -9M -not -path '/proc/*' -print0"
     keep = "umask 077; cat > /root/patterns"
@@ -126,29 +126,46 @@ def test_secrets_are_where_only_alertmanager_reads_them(hosts: Scenario) -> None
     assert not any(secret in status for secret in SECRETS)
 
 
-def test_absence_of_grafana_is_said(hosts: Scenario) -> None:
+def test_a_second_run_reports_that_grafana_is_missing(hosts: Scenario) -> None:
     run = hosts.playbook()
     assert changed_nothing(run), run.stdout
-    assert "Grafana is not there: http://127.0.0.1:9/gpg.key does not answer" in words(run)
+    assert "Grafana is not installed: http://127.0.0.1:9/grafana does not answer" in words(run)
     assert not any(secret in run.stdout + run.stderr for secret in SECRETS)
 
 
 @pytest.mark.usefixtures("restored")
 class TestChanges:
-    """One after the other, each with what it takes and no more."""
+    """Each change does what it needs, and no more. The tests follow one another."""
+
+    CHANGED: ClassVar[dict[str, Any]] = {
+        "monitoring_targets": [TESTED],
+        "monitoring_retention_time": "20d",
+        "monitoring_thresholds": {"pool_ratio": 0.77},
+    }
 
     @pytest.mark.parametrize(
         ("variables", "said"),
         [
-            ({"monitoring_scrape_interval": "often"}, "not a valid duration string"),
+            (
+                {"monitoring_scrape_interval": "often"},
+                "monitoring_scrape_interval is 'often', which is not a",
+            ),
+            (
+                {"monitoring_scrape_configs": [{"job_name": "x", "scrap_timeout": "1s"}]},
+                "field scrap_timeout",
+            ),
             (
                 {"monitoring_rule_groups": [{"name": "b", "rules": [{"alert": "B", "expr": "up =="}]}]},
                 "parse error",
             ),
-            ({"monitoring_repeat_interval": "sometimes"}, "not a valid duration string"),
+            # Not even the rules change, which are right.
+            (
+                {"monitoring_repeat_interval": "0s", "monitoring_thresholds": {"pool_ratio": 0.5}},
+                "repeat_interval cannot be zero",
+            ),
         ],
     )
-    def test_what_is_broken_is_refused_and_the_old_one_serves(
+    def test_a_wrong_input_is_refused_and_changes_nothing(
         self, hosts: Scenario, variables: dict[str, Any], said: str
     ) -> None:
         files = "cat /etc/prometheus/*.yml /etc/prometheus/rules/*.yml"
@@ -181,7 +198,7 @@ class TestChanges:
         assert (pid(hosts), loaded(hosts)) == (process, read)
         hosts.root(HOST, "systemctl stop webhook")
 
-    def test_another_interval_takes_a_reload_and_no_restart(self, hosts: Scenario) -> None:
+    def test_a_changed_interval_reloads(self, hosts: Scenario) -> None:
         process, read = pid(hosts), loaded(hosts)
         run = hosts.playbook(variables={"monitoring_targets": [TESTED], "monitoring_scrape_interval": "2s"})
         assert recap(run)[HOST]["changed"] == 2, run.stdout
@@ -189,7 +206,7 @@ class TestChanges:
         assert loaded(hosts) > read
         assert "scrape_interval: 2s" in api(hosts, "status/config")["yaml"]
 
-    def test_another_retention_takes_a_restart(self, hosts: Scenario) -> None:
+    def test_a_changed_retention_restarts(self, hosts: Scenario) -> None:
         process = pid(hosts)
         run = hosts.playbook(
             variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
@@ -198,18 +215,51 @@ class TestChanges:
         assert pid(hosts) != process
         assert api(hosts, "status/flags")["storage.tsdb.retention.time"] == "20d"
 
-    def test_what_an_interrupted_run_left_is_made_up_for(self, hosts: Scenario) -> None:
-        """The file is in place, and nobody has told Prometheus."""
-        hosts.root(HOST, "sed -i 's/^\\(  scrape_interval:\\).*/\\1 1s/' /etc/prometheus/prometheus.yml")
+    def test_a_changed_threshold_needs_only_the_tag_alerts(self, hosts: Scenario) -> None:
+        process = pid(hosts)
+        run = hosts.playbook("--tags=alerts", variables=self.CHANGED)
+        assert recap(run)[HOST]["changed"] == 2, run.stdout
+        assert recap(run)[HOST]["ok"] <= 6, run.stdout
+        assert pid(hosts) == process
+        assert ">= 0.77" in json.dumps(api(hosts, "rules"))
+
+    def test_a_reload_that_an_interrupted_run_left_out_is_done(self, hosts: Scenario) -> None:
         read, process = loaded(hosts), pid(hosts)
         hosts.root(HOST, "touch /etc/prometheus/prometheus.yml")
-        run = hosts.playbook(
-            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
-        )
+        run = hosts.playbook("--diff", variables=self.CHANGED)
         assert recap(run)[HOST]["changed"] == 1, run.stdout
         assert (pid(hosts), loaded(hosts) > read) == (process, True)
 
-    def test_every_receiver_is_one_that_alertmanager_knows(self, hosts: Scenario) -> None:
+    def test_a_reload_that_prometheus_refused_is_repeated(self, hosts: Scenario) -> None:
+        broken = "/etc/prometheus/rules/broken.yml"
+        hosts.root(HOST, f"echo 'groups: 7' > {broken}; systemctl reload prometheus")
+        refused = "prometheus_config_last_reload_successful 0"
+        wait(lambda: refused in ask(hosts, f"{PROMETHEUS}/metrics")[1])
+        hosts.root(HOST, f"rm {broken}")
+        run = hosts.playbook("--diff", variables=self.CHANGED)
+        assert recap(run)[HOST]["changed"] == 1, run.stdout
+        assert "reload prometheus.service: it has not loaded its files" in words(run)
+        assert refused not in ask(hosts, f"{PROMETHEUS}/metrics")[1]
+
+    def test_drift_is_repaired_and_named(self, hosts: Scenario) -> None:
+        rules = "/etc/prometheus/rules/pooled.yml"
+        hosts.root(HOST, f"sed -i 's/severity: critical/severity: none/' {rules}; systemctl stop prometheus")
+        hosts.root(HOST, "systemctl disable --now prometheus-alertmanager 2>&1")
+        hosts.root(HOST, "chmod o+r /etc/prometheus/alertmanager-secrets/webhook-url")
+        run = hosts.playbook("--diff", variables=self.CHANGED)
+        assert recap(run)[HOST]["changed"] == 2, run.stdout
+        assert f"--- before: {rules}" in run.stdout
+        assert "--- before: /etc/prometheus/alertmanager-secrets/webhook-url" in run.stdout
+        for action in (
+            "start prometheus.service: it was not running",
+            "start prometheus-alertmanager.service: it was not running",
+            "enable prometheus-alertmanager.service: it did not start at boot",
+        ):
+            assert action in run.stdout
+        assert "severity: none" not in hosts.root(HOST, f"cat {rules}")
+        assert pid(hosts) != "0" != pid(hosts, "prometheus-alertmanager")
+
+    def test_alertmanager_accepts_every_receiver(self, hosts: Scenario) -> None:
         email = {"to": "oncall@example.com", "from": "p@example.com", "smarthost": "mail.example.com:587"}
         run = hosts.playbook(
             "--tags=configure",
@@ -225,13 +275,13 @@ class TestChanges:
         assert {"webhook_configs", "email_configs", "slack_configs"} < set(receiver)
         assert not [secret for secret in ("em4il", "sl4ck", *SECRETS) if secret in text]
         assert "SUCCESS" in hosts.root(HOST, "amtool check-config /etc/prometheus/alertmanager.yml")
-        # It is this that amtool looks at, down to what a receiver may have.
+        # amtool checks the options of a receiver, too.
         wrong = text.replace("smarthost:", "smarthorst:")
         refused = hosts.ssh(HOST, "cat > /tmp/wrong.yml; amtool check-config /tmp/wrong.yml", stdin=wrong)
         assert refused.returncode != 0
         assert "smarthorst" in refused.stdout + refused.stderr
 
-    def test_without_a_receiver_there_is_no_alertmanager(self, hosts: Scenario) -> None:
+    def test_without_a_receiver_alertmanager_stops(self, hosts: Scenario) -> None:
         run = hosts.playbook(variables={"monitoring_webhook": {}})
         assert run.returncode == 0, run.stdout
         assert pid(hosts, "prometheus-alertmanager") == "0"
@@ -241,7 +291,7 @@ class TestChanges:
 
 @pytest.fixture(scope="module")
 def archive(hosts: Scenario) -> Iterator[None]:
-    """Make an archive of Grafana's, and serve it."""
+    """Build an archive like Grafana's, and serve it."""
     hosts.ssh(HOST, "sudo tee /root/grafana.py >/dev/null", stdin=(SUPPORT / "grafana.py").read_text())
     made = hosts.ssh(HOST, "sudo bash -s", stdin=(SUPPORT / "archive.sh").read_text())
     assert made.returncode == 0, made.stderr
@@ -254,13 +304,13 @@ def archive(hosts: Scenario) -> Iterator[None]:
 
 
 class TestGrafana:
-    """From an archive of our own, for its own is not within reach."""
+    """A local archive stands for Grafana's, which tests cannot reach."""
 
     PASSWORD = SECRETS[2]
     ARCHIVE = "http://127.0.0.1:8088"
 
     def run(self, hosts: Scenario, *arguments: str, **variables: Any) -> Run:
-        """Run the role with what is needed of the archive."""
+        """Run the role with the inputs for the archive."""
         inputs = {
             "monitoring_grafana_url": self.ARCHIVE,
             "monitoring_grafana_key": f"{self.ARCHIVE}/right.asc",
@@ -272,15 +322,20 @@ class TestGrafana:
     def test_it_can_be_required(self, hosts: Scenario) -> None:
         run = hosts.playbook("--tags=grafana", variables={"monitoring_grafana_required": True})
         assert recap(run)[HOST]["failed"] == 1, run.stdout
-        assert "Failed to install Grafana: http://127.0.0.1:9/gpg.key does not answer" in words(run)
+        assert "Failed to install Grafana: http://127.0.0.1:9/grafana does not answer" in words(run)
 
     @pytest.mark.usefixtures("archive")
-    def test_an_archive_that_somebody_else_has_signed_is_refused_and_not_left_behind(
-        self, hosts: Scenario
-    ) -> None:
+    def test_a_key_that_is_missing_leaves_it_out(self, hosts: Scenario) -> None:
+        key = f"{self.ARCHIVE}/missing.asc"
+        run = self.run(hosts, "--tags=grafana", monitoring_grafana_key=key)
+        assert changed_nothing(run), run.stdout
+        assert f"Grafana is not installed: {key} does not answer" in words(run)
+
+    @pytest.mark.usefixtures("archive")
+    def test_an_archive_with_another_signature_is_refused_and_removed(self, hosts: Scenario) -> None:
         run = self.run(hosts, "--tags=grafana", monitoring_grafana_key=f"{self.ARCHIVE}/wrong.asc")
         assert recap(run)[HOST]["failed"] == 1, run.stdout
-        assert "Look whether monitoring_grafana_key is the key" in words(run)
+        assert "Check that monitoring_grafana_key is the key" in words(run)
         assert "grafana" not in hosts.root(HOST, "ls /etc/apt/sources.list.d")
 
     @pytest.mark.usefixtures("archive")
@@ -293,7 +348,7 @@ class TestGrafana:
         assert changed_nothing(again), again.stdout
 
     @pytest.mark.usefixtures("archive")
-    def test_what_it_is_given(self, hosts: Scenario) -> None:
+    def test_its_settings_files_and_dashboards(self, hosts: Scenario) -> None:
         environment = hosts.root(HOST, "systemctl show --property=Environment grafana-server")
         assert "GF_AUTH_ANONYMOUS_ENABLED=false" in environment
         assert "GF_SERVER_HTTP_ADDR=127.0.0.1" in environment
@@ -315,7 +370,7 @@ class TestGrafana:
         assert ours <= set(hosts.root(HOST, f"ls {folder}").split())
 
     @pytest.mark.usefixtures("archive")
-    def test_another_password_is_told_to_it(self, hosts: Scenario) -> None:
+    def test_a_changed_password_is_set(self, hosts: Scenario) -> None:
         run = self.run(hosts, "--tags=grafana", monitoring_grafana_password="another")
         assert run.returncode == 0, run.stdout
         assert "another" not in run.stdout + run.stderr
@@ -323,13 +378,13 @@ class TestGrafana:
         assert "another" not in hosts.root(HOST, "cat /tmp/reset-arguments")
 
     @pytest.mark.usefixtures("archive")
-    def test_what_an_interrupted_run_left_is_made_up_for(self, hosts: Scenario) -> None:
-        """The files are in place, and nobody has told Grafana."""
+    def test_what_an_interrupted_run_left_out_is_done(self, hosts: Scenario) -> None:
+        """The files changed, and Grafana has not loaded them."""
         before = pid(hosts, "grafana-server")
         hosts.root(HOST, "printf third > /etc/grafana/pooled-admin-password; rm /tmp/reset-password")
         hosts.root(HOST, "touch /etc/grafana/provisioning/datasources/pooled.yml")
         run = self.run(hosts, "--tags=grafana", monitoring_grafana_password="third")
-        # The restart, and the password that is told, and kept.
+        # The restart, the reset of the password, and its record.
         assert recap(run)[HOST]["changed"] == 3, run.stdout
         assert hosts.root(HOST, "cat /tmp/reset-password") == hashlib.sha256(b"third").hexdigest()
         assert pid(hosts, "grafana-server") != before

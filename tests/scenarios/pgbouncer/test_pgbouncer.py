@@ -1,12 +1,13 @@
-"""PgBouncer in front of PostgreSQL on bare hosts: who comes in, what confines it, that nobody is dropped."""
+"""PgBouncer in front of PostgreSQL on bare hosts: logins, sandbox, changes under load, and drift."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from scenario import Scenario
 
 PASSWORD = 'it\'s "secret" enough'
 PROCESSES = {"scram": 1, "md5": 2, "lookup": 3, "tls": 2}
+ONLY = Path(__file__).parent / "support/pgbouncer_only.yml"
 LOAD = (Path(__file__).parent / "support/load.sh").read_text()
 
 CANCELLING = """
@@ -53,7 +55,7 @@ def console(hosts: Scenario, host: str, command: str, process: int = 1) -> str:
     return hosts.root(host, f"sudo -u pgbouncer {psql} -c {shlex.quote(command)}")
 
 
-def test_users_come_in_through_the_pooler(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
+def test_users_log_in_through_the_pooler(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
     known = options(host, certified)
     assert hosts.login(host, PASSWORD, port=6432, options=known) == "ok"
     wrong = hosts.login(host, "wrong", port=6432, options=known)
@@ -62,9 +64,7 @@ def test_users_come_in_through_the_pooler(hosts: Scenario, host: str, certified:
     assert hosts.login(host, PASSWORD, user="postgres", port=6432, options=known) != "ok"
 
 
-def test_passwords_are_kept_as_the_variant_says_and_nobody_else_reads_them(
-    hosts: Scenario, host: str
-) -> None:
+def test_the_userlist_has_verifiers_and_only_pgbouncer_reads_it(hosts: Scenario, host: str) -> None:
     userlist = hosts.root(host, "cat /etc/pgbouncer/userlist.txt")
     assert ('"myuser" "md5' if host == "md5" else '"myuser" "SCRAM-SHA-256$4096:') in userlist
     stored = hosts.query(host, "SELECT rolpassword FROM pg_authid WHERE rolname = 'myuser'")
@@ -77,7 +77,7 @@ def test_passwords_are_kept_as_the_variant_says_and_nobody_else_reads_them(
     assert set(modes.splitlines()) == {"root:pgbouncer 750", "root:pgbouncer 640"}
 
 
-def test_there_are_as_many_processes_as_wanted_and_they_know_each_other(hosts: Scenario, host: str) -> None:
+def test_all_processes_run_and_are_peers(hosts: Scenario, host: str) -> None:
     units = hosts.root(host, "systemctl list-units --plain --no-legend --state=running 'pgbouncer*'")
     wanted = PROCESSES[host]
     assert [line.split()[0] for line in units.splitlines()] == [
@@ -93,9 +93,7 @@ def test_there_are_as_many_processes_as_wanted_and_they_know_each_other(hosts: S
     assert sum(limits) == 1000
 
 
-def test_a_query_is_cancelled_whichever_process_hears_of_it(
-    hosts: Scenario, host: str, certified: dict[str, str]
-) -> None:
+def test_a_cancel_request_reaches_its_process(hosts: Scenario, host: str, certified: dict[str, str]) -> None:
     inputs = {
         "host": "127.0.0.1",
         "port": 6432,
@@ -125,17 +123,17 @@ def test_sandbox_is_in_force(hosts: Scenario, host: str) -> None:
 
 
 class TestLookup:
-    """Users who are in PostgreSQL alone."""
+    """Users that only PostgreSQL has."""
 
     @pytest.fixture
     def newcomer(self, hosts: Scenario) -> Iterator[str]:
-        """Make a user, whom no run has heard of."""
+        """Create a user without a run."""
         hosts.query("lookup", "GRANT CONNECT ON DATABASE mydb TO app_users")
         hosts.query("lookup", "CREATE ROLE newcomer LOGIN PASSWORD 'new' IN ROLE app_users")
         yield "newcomer"
         hosts.query("lookup", "DROP ROLE newcomer")
 
-    def test_a_new_user_comes_in_without_a_run(self, hosts: Scenario, newcomer: str) -> None:
+    def test_a_new_user_logs_in_without_a_run(self, hosts: Scenario, newcomer: str) -> None:
         assert hosts.login("lookup", "new", user=newcomer, port=6432) == "ok"
         assert "authentication failed" in hosts.login("lookup", "old", user=newcomer, port=6432)
         assert newcomer not in hosts.root("lookup", "cat /etc/pgbouncer/userlist.txt")
@@ -144,13 +142,13 @@ class TestLookup:
         "what",
         ["VALID UNTIL 'yesterday'", "SUPERUSER", "REPLICATION", "BYPASSRLS", "NOLOGIN", "PASSWORD NULL"],
     )
-    def test_nobody_else_is_found(self, hosts: Scenario, newcomer: str, what: str) -> None:
+    def test_others_are_not_found(self, hosts: Scenario, newcomer: str, what: str) -> None:
         hosts.query("lookup", f"ALTER ROLE {newcomer} {what}")
         for password in ("new", "md5"):
             said = hosts.login("lookup", password, user=newcomer, port=6432)
             assert "no such user" in said or "authentication failed" in said, said
 
-    def test_who_looks_up_can_do_nothing_else(self, hosts: Scenario) -> None:
+    def test_the_user_for_lookups_has_no_other_right(self, hosts: Scenario) -> None:
         assert hosts.login("lookup", "", user="pgbouncer_auth", port=6432) != "ok"
         rights = (
             "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'pgbouncer_auth'"
@@ -165,7 +163,7 @@ class TestLookup:
 
 
 class TestTls:
-    """Both sides look at the other's certificate, on both legs."""
+    """Both sides verify the other's certificate, on both legs."""
 
     def test_clients_without_a_certificate_or_without_tls_are_refused(
         self, hosts: Scenario, certified: dict[str, str]
@@ -190,9 +188,74 @@ class TestTls:
         assert "verify-full" in console(hosts, "tls", "SHOW CONFIG")
 
 
+def test_a_run_repairs_drift_and_names_it(hosts: Scenario) -> None:
+    before = state(hosts, "md5")
+    hosts.root(
+        "md5",
+        "sed -i 's/^pool_mode.*/pool_mode = session/' /etc/pgbouncer/pgbouncer-1.ini;"
+        ' echo \'"stranger" "secret"\' >> /etc/pgbouncer/userlist.txt;'
+        " chmod 0644 /etc/pgbouncer/pgbouncer-2.ini; systemctl stop pgbouncer@2",
+    )
+    with stays_connected(hosts, "md5", process=1) as still:
+        result = hosts.playbook("--limit", "md5", "--diff", playbook=ONLY)
+        assert result.returncode == 0, result.stdout
+        assert still()
+    for named in (
+        "/etc/pgbouncer/pgbouncer-1.ini",
+        "/etc/pgbouncer/pgbouncer-2.ini",
+        "/etc/pgbouncer/userlist.txt",
+        "item=1: its configuration file, the userlist",
+        "item=2: it does not answer on its socket",
+    ):
+        assert named in result.stdout, result.stdout
+    assert "secret" not in result.stdout
+    assert "stranger" not in hosts.root("md5", "cat /etc/pgbouncer/userlist.txt")
+    assert "pool_mode = transaction" in hosts.root("md5", "cat /etc/pgbouncer/pgbouncer-1.ini")
+    assert hosts.root("md5", "stat --format %a /etc/pgbouncer/pgbouncer-2.ini") == "640"
+    after = state(hosts, "md5")
+    assert after[0] == before[0]
+    assert after[1] not in ("0", before[1])
+    assert changed_nothing(hosts.playbook("--limit", "md5", playbook=ONLY))
+
+
+@contextmanager
+def stays_connected(hosts: Scenario, host: str, process: int) -> Iterator[Callable[[], bool]]:
+    """Keep a client connected to a process; the function says whether that connection still answers."""
+    script = (
+        "import json, sys, psycopg2\n"
+        "connection = psycopg2.connect(**json.loads(sys.stdin.readline()))\n"
+        "connection.autocommit = True\n"
+        "for _line in sys.stdin:\n"
+        "    connection.cursor().execute('SELECT 1')\n"
+        "    print('served', flush=True)\n"
+    )
+    command = ["ssh", "-F", str(hosts.state / "ssh_config"), host, f"python3 -c {shlex.quote(script)}"]
+    options = {
+        "host": f"/run/pgbouncer/{process}",
+        "port": 6432,
+        "user": "myuser",
+        "password": PASSWORD,
+        "dbname": "mydb",
+    }
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        asked, said = client.stdin, client.stdout
+        assert asked
+        assert said
+        asked.write(json.dumps(options) + "\n")
+
+        def answers() -> bool:
+            asked.write("\n")
+            asked.flush()
+            return said.readline() == "served\n"
+
+        assert answers()
+        yield answers
+        asked.close()
+
+
 @contextmanager
 def load(hosts: Scenario, host: str, known: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
-    """Have 50 clients select through the pooler while the block lasts; then the list has each pgbench."""
+    """Run 50 clients through the pooler while the block lasts; then the list has each pgbench."""
     stop = f"/tmp/stop-{host}"
     hosts.ssh(host, f"rm -f {stop}")
     words = " ".join(f"{name}={value}" for name, value in {"host": "127.0.0.1", **known}.items())
@@ -218,7 +281,7 @@ def load(hosts: Scenario, host: str, known: dict[str, str]) -> Iterator[list[dic
 
 
 def state(hosts: Scenario, host: str) -> list[str]:
-    """Return which programs the processes are."""
+    """Return the ids of the processes, 0 for one that does not run."""
     units = " ".join(f"pgbouncer@{number}" for number in range(1, PROCESSES[host] + 1))
     return hosts.root(host, f"systemctl show --property=MainPID --value {units}").split()
 
@@ -233,7 +296,7 @@ def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: di
             stdin=PASSWORD,
         )
         assert made.returncode == 0, made.stdout
-    # As after a run that failed when the unit was in place: no process has read it.
+    # As after a run that failed after it wrote the unit: no process has read it.
     hosts.root("scram", "touch /etc/systemd/system/pgbouncer@.service")
     before = {host: state(hosts, host) for host in PROCESSES}
     served = hosts.root("tls", "sha256sum /etc/ssl/pooled/*/server.crt")
@@ -241,7 +304,7 @@ def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: di
     backlog = 201 if "listen_backlog|200|" in console(hosts, "md5", "SHOW CONFIG") else 200
     guest = {"name": "guest", "verifier": "md5" + "0" * 32}
     variables = {
-        # A setting that takes a restart, one that takes a reload, a user more, and new certificates.
+        # A setting that needs a restart, one that needs a reload, a further user, and new certificates.
         "all_settings": {
             "md5": {"listen_backlog": backlog, "server_idle_timeout": 500},
             "lookup": {"server_idle_timeout": 500},
@@ -261,7 +324,7 @@ def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: di
         assert [run for run in runs if run["code"] or run["failed"]] == []
         assert len(runs) > 1
         assert sum(run["done"] for run in runs) > 1000
-    # All of it has happened, and only what had to be was restarted.
+    # All of it is in force, and only processes that had to were restarted.
     after = {host: state(hosts, host) for host in PROCESSES}
     for host in ("md5", "scram"):
         assert set(before[host]).isdisjoint(after[host])
@@ -279,7 +342,7 @@ def test_no_transaction_fails_while_things_change(hosts: Scenario, certified: di
     assert changed_nothing(again), again.stdout
 
 
-def test_without_tls_its_certificates_are_gone_and_with_it_they_come_back(
+def test_without_tls_the_certificates_go_and_with_it_they_return(
     hosts: Scenario, certified: dict[str, str]
 ) -> None:
     without = {

@@ -1,4 +1,4 @@
-"""PostgreSQL on bare hosts: proved settings and rules, what is derived, who comes in, who sees what."""
+"""PostgreSQL on bare hosts: settings, rules, logins, rights, the sandbox, and changes to running servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.pooled.postgres.plugins.module_utils._postgres import tuning
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres import model, tuning
 from real_hosts import Run, changed_nothing, recap, words
 from scenario import Scenario
 
@@ -37,7 +37,7 @@ def secret(host: str) -> str:
 
 
 def files(hosts: Scenario, host: str) -> str:
-    """Return what tells one state of the configuration's files from another."""
+    """Return the hashes and times of the configuration's files."""
     directory = f"/etc/postgresql/{version(hosts, host)}/main"
     names = f"{directory}/conf.d/50-pooled.conf {directory}/pg_hba.conf {directory}/pg_ident.conf"
     return hosts.root(host, f"sha256sum {names} && stat --format %Y {names}")
@@ -46,14 +46,14 @@ def files(hosts: Scenario, host: str) -> str:
 def monitored(
     hosts: Scenario, host: str, sql: str, database: str = "postgres", account: str = "prometheus"
 ) -> Run:
-    """Ask as the monitoring user, from an account of the operating system."""
+    """Query as the monitoring user, from an account of the operating system."""
     command = f"sudo -u {account} psql -XAt -v ON_ERROR_STOP=1 -U {MONITORING} -d {database}"
     return hosts.ssh(host, command, stdin=sql)
 
 
 @pytest.fixture(scope="module")
 def prometheus(hosts: Scenario) -> None:
-    """Make sure that there is the account that monitoring runs under."""
+    """Create the account that monitoring runs under."""
     hosts.root("plain", "id prometheus || useradd --system prometheus")
 
 
@@ -61,7 +61,7 @@ def test_version_is_the_distributions(hosts: Scenario, host: str) -> None:
     assert version(hosts, host) == ("15" if host == "debian12" else "17")
 
 
-def test_users_come_in_with_their_password_as_it_is_stored(hosts: Scenario, host: str) -> None:
+def test_users_log_in_with_their_password(hosts: Scenario, host: str) -> None:
     assert hosts.login(host, secret(host)) == "ok"
     assert "password authentication failed" in hosts.login(host, "wrong")
     assert "no pg_hba.conf entry" in hosts.login(host, secret(host), database="postgres")
@@ -69,7 +69,7 @@ def test_users_come_in_with_their_password_as_it_is_stored(hosts: Scenario, host
     assert stored == ("md5" if host == "md5" else "SCR")
 
 
-def test_settings_that_follow_from_the_host_are_in_force(hosts: Scenario, host: str) -> None:
+def test_settings_follow_from_the_host(hosts: Scenario, host: str) -> None:
     script = (
         "import json, os; s = os.statvfs('/var/lib/postgresql')\n"
         "print(json.dumps([open('/proc/meminfo').read(), len(os.sched_getaffinity(0)),"
@@ -84,7 +84,7 @@ def test_settings_that_follow_from_the_host_are_in_force(hosts: Scenario, host: 
         wanted.update({"work_mem": "9MB", "max_parallel_workers_per_gather": 2})
     checks = []
     for name, value in wanted.items():
-        # In the server's own words: 1024MB is 1GB.
+        # The server shows 1024MB as 1GB.
         same = f"current_setting('{name}')::numeric = {value}"
         if str(value).endswith("MB"):
             same = f"pg_size_bytes(current_setting('{name}')) = pg_size_bytes('{value}')"
@@ -96,15 +96,15 @@ def test_settings_that_follow_from_the_host_are_in_force(hosts: Scenario, host: 
     assert hosts.query(host, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
 
 
-def test_checksums_are_on_and_statements_are_counted(hosts: Scenario, host: str) -> None:
+def test_checksums_are_on_and_pg_stat_statements_counts(hosts: Scenario, host: str) -> None:
     assert hosts.query(host, "SHOW data_checksums") == "on"
     assert hosts.query(host, "SELECT count(*) > 0 FROM pg_stat_statements") == "t"
 
 
 class TestInputs:
-    """What the host ``tuned`` was given."""
+    """Inputs of the host ``tuned``."""
 
-    def test_databases_are_made_as_given(self, hosts: Scenario) -> None:
+    def test_databases_have_their_options(self, hosts: Scenario) -> None:
         made = (
             "SELECT pg_get_userbyid(datdba), datcollate, datconnlimit FROM pg_database WHERE datname = 'shop'"
         )
@@ -125,14 +125,14 @@ class TestInputs:
         there = "SELECT string_agg(extname, ' ' ORDER BY extname) FROM pg_extension WHERE extname LIKE 'pg%'"
         assert hosts.query("tuned", there, "shop") == "pg_stat_statements pgcrypto"
 
-    def test_a_rule_that_rejects_goes_before_the_users_own(self, hosts: Scenario) -> None:
+    def test_a_given_rule_comes_before_the_users_own(self, hosts: Scenario) -> None:
         assert hosts.login("tuned", "shopkeeper-secret", "shopkeeper", "shop") == "ok"
         said = hosts.login("tuned", "accountant-secret", "accountant", "shop")
         assert "pg_hba.conf rejects connection" in said
 
 
 def rule(**values: Any) -> dict[str, Any]:
-    """Return a rule of pg_hba.conf that would do."""
+    """Return a valid rule of pg_hba.conf."""
     return {
         "type": "host",
         "databases": ["all"],
@@ -143,7 +143,7 @@ def rule(**values: Any) -> dict[str, Any]:
     }
 
 
-# What one check finds goes into one case, for each case costs a scratch cluster.
+# One case holds all that one check finds, for each case costs a scratch cluster.
 REFUSED: list[dict[str, Any]] = [
     {
         "settings": {
@@ -161,7 +161,7 @@ REFUSED: list[dict[str, Any]] = [
             'invalid value for parameter "TimeZone"',
         ],
     },
-    # PostgreSQL looks at no value before it knows all names.
+    # PostgreSQL checks names before it checks values.
     {
         "settings": {"shared_bufers": "1GB"},
         "said": ['unrecognized configuration parameter "shared_bufers"; the nearest is shared_buffers'],
@@ -199,13 +199,24 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-def test_broken_configurations_are_refused_and_the_old_one_serves(hosts: Scenario, tmp_path: Path) -> None:
+def test_broken_configurations_are_refused_and_the_old_one_still_serves(
+    hosts: Scenario, tmp_path: Path
+) -> None:
     names = ("plain", "debian12")
     state = f"SELECT ({STARTED}), pg_conf_load_time()"
+    peer = {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer"}
+    broken = [
+        {
+            **case,
+            "hba": model.hba_file("h", [peer, *case.get("hba", [])]),
+            "ident": model.ident_file("h", case.get("ident", [])),
+        }
+        for case in REFUSED
+    ]
     before = {name: (files(hosts, name), hosts.query(name, state)) for name in names}
     result = hosts.playbook(
         playbook=SUPPORT / "broken_configurations.yml",
-        variables={"broken": REFUSED, "written_to": str(tmp_path)},
+        variables={"broken": broken, "written_to": str(tmp_path)},
         by_host={name: {"version": version(hosts, name)} for name in names},
     )
     assert result.returncode == 0, result.stdout + result.stderr
@@ -227,7 +238,7 @@ def test_the_role_refuses_before_it_changes_anything(hosts: Scenario) -> None:
     cases: dict[str, tuple[dict[str, Any], str]] = {
         "plain": (
             {"postgres_settings": {"port": 1}},
-            "Use the inputs of the role, which are checked: postgres_port",
+            "which it checks: postgres_port",
         ),
         "md5": ({"postgres_version": 12}, "Set postgres_source to pgdg"),
         "tuned": ({"postgres_users": [{"name": "a", "password": "x", "databases": ["nix"]}]}, "nix"),
@@ -242,9 +253,9 @@ def test_the_role_refuses_before_it_changes_anything(hosts: Scenario) -> None:
 
 
 class TestSandbox:
-    """PostgreSQL is confined, and does its work all the same."""
+    """PostgreSQL works inside its sandbox."""
 
-    def test_is_in_force_since_the_first_start(self, hosts: Scenario, host: str) -> None:
+    def test_applies_from_the_first_start(self, hosts: Scenario, host: str) -> None:
         name = unit(hosts, host)
         # In tenths: below 2.5.
         hosts.root(host, f"systemd-analyze security --no-pager --threshold=24 {name}")
@@ -254,7 +265,7 @@ class TestSandbox:
         assert "Seccomp:\t2" in status
         assert "CapBnd:\t0000000000000000" in status
 
-    def test_lets_systemd_and_debians_wrapper_do_their_work(self, hosts: Scenario, host: str) -> None:
+    def test_allows_systemd_and_debians_wrapper(self, hosts: Scenario, host: str) -> None:
         major, name = version(hosts, host), unit(hosts, host)
         loaded = hosts.query(host, "SELECT pg_conf_load_time()")
         for command in (f"systemctl reload {name}", f"pg_ctlcluster {major} main reload"):
@@ -273,7 +284,7 @@ class TestSandbox:
         assert hosts.root(host, f"stat --format '%U %G %a' {log}") == "postgres adm 640"
         assert hosts.login(host, secret(host)) == "ok"
 
-    def test_lets_postgresql_do_its_work(self, hosts: Scenario, host: str) -> None:
+    def test_allows_what_postgresql_does(self, hosts: Scenario, host: str) -> None:
         parallel = (
             "CREATE TEMP TABLE t AS SELECT generate_series(1, 100000) AS n; ANALYZE t;"
             "CREATE TABLE IF NOT EXISTS many AS SELECT n FROM t; ANALYZE many;"
@@ -287,8 +298,8 @@ class TestSandbox:
         hosts.query(host, "CREATE EXTENSION IF NOT EXISTS pgcrypto; SELECT crypt('a', gen_salt('bf'))")
         hosts.query(host, "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'; DROP TABLE many")
 
-    def test_keeps_postgresql_from_the_rest(self, hosts: Scenario) -> None:
-        # Where the account itself could write.
+    def test_denies_the_rest_of_the_system(self, hosts: Scenario) -> None:
+        # The account itself could write there.
         folders = "/etc /usr /home /srv /dev"
         modes = hosts.root("plain", f"stat --format '%a %n' {folders}; chmod 1777 {folders}")
         try:
@@ -306,7 +317,7 @@ class TestSandbox:
 class TestMonitoring:
     """The monitoring user."""
 
-    def test_sees_what_the_server_does_and_no_data(self, hosts: Scenario) -> None:
+    def test_sees_activity_and_no_data(self, hosts: Scenario) -> None:
         hosts.query("plain", "CREATE TABLE IF NOT EXISTS secret_of_users (x int)", "mydb")
         activity = monitored(
             hosts, "plain", "SELECT count(*) FROM pg_stat_activity WHERE query <> ''", "mydb"
@@ -322,7 +333,7 @@ class TestMonitoring:
         verifiers = monitored(hosts, "plain", "SELECT rolpassword FROM pg_authid")
         assert "permission denied" in verifiers.stderr
 
-    def test_is_nobody_elses(self, hosts: Scenario) -> None:
+    def test_accepts_only_its_own_account(self, hosts: Scenario) -> None:
         for account in ("root", "admin", "postgres"):
             result = monitored(hosts, "plain", "SELECT 1", account=account)
             assert "Peer authentication failed" in result.stderr, account
@@ -339,7 +350,7 @@ NEWER = "17.99-1.pgdg13+1"
 
 @pytest.fixture(scope="module")
 def archive(hosts: Scenario) -> Iterator[None]:
-    """Have an archive with a newer PostgreSQL, signed by one of two keys; no trace of it afterwards."""
+    """Serve an archive with a newer PostgreSQL, signed by one of two keys; remove it afterwards."""
     inputs = {
         "directory": "/srv/archive-of-the-test",
         "port": 8017,
@@ -367,14 +378,14 @@ class TestPostgresqlsOwnArchive:
         }
         return hosts.playbook(*arguments, playbook=SUPPORT / "source.yml", by_host={"plain": inputs})
 
-    def test_of_another_key_is_refused_and_nothing_of_it_stays(self, hosts: Scenario) -> None:
+    def test_with_another_key_is_refused_and_removed(self, hosts: Scenario) -> None:
         result = self.run(hosts, "stranger")
         assert result.returncode != 0
         assert "Failed to use PostgreSQL's own archive" in words(result), result.stdout
         assert ARCHIVE in words(result)
         assert hosts.root("plain", f"ls {SOURCE} 2>/dev/null || echo gone") == "gone"
 
-    def test_gives_the_packages(self, hosts: Scenario) -> None:
+    def test_provides_the_packages(self, hosts: Scenario) -> None:
         foretold = self.run(hosts, "signer", "--check")
         assert foretold.returncode == 0, foretold.stdout
         assert hosts.root("plain", f"ls {SOURCE} 2>/dev/null || echo gone") == "gone"
@@ -388,14 +399,14 @@ class TestPostgresqlsOwnArchive:
 
 
 class TestChanges:
-    """What happens to running servers. Last, for they stay changed."""
+    """Changes to running servers, which come last because they stay."""
 
-    LOCKS = "PostgreSQL goes on with its old max_locks_per_transaction until it is restarted"
-    UNIT = "PostgreSQL goes on with its old systemd's unit until it is restarted"
+    LOCKS = "PostgreSQL keeps its old max_locks_per_transaction until a restart"
+    UNIT = "PostgreSQL keeps its old systemd's unit until a restart"
 
     def test_wait_for_a_restart_until_it_is_allowed(self, hosts: Scenario) -> None:
         hosts.root("tuned", "install -d -o postgres -g postgres -m 700 /srv/tablespaces/fast")
-        # The directory came after the server's start: until the next one it is out of reach.
+        # The directory is newer than the server's start, so the server reaches it after the next one.
         hosts.root("tuned", f"systemctl restart {unit(hosts, 'tuned')}")
         hosts.query("tuned", "CREATE TABLESPACE fast LOCATION '/srv/tablespaces/fast'")
         hosts.query("tuned", "CREATE TABLE in_there (n int) TABLESPACE fast; INSERT INTO in_there VALUES (1)")
@@ -410,7 +421,7 @@ class TestChanges:
         assert self.LOCKS in words(foretold)
         assert self.UNIT in words(foretold)
         assert "+ReadWritePaths=-/srv/archive" in foretold.stdout
-        # The path that had it is gone, the tablespace is there.
+        # The path that allowed it is gone, the tablespace remains.
         assert "+ReadWritePaths=-/srv/tablespaces/fast" in foretold.stdout
         made = hosts.playbook(by_host=by_host)
         assert not any(counts["failed"] for counts in recap(made).values()), made.stdout
@@ -424,12 +435,12 @@ class TestChanges:
         assert {name: hosts.query(name, STARTED) for name in started} == started
         allowed = hosts.playbook(by_host=by_host, variables={"postgres_restart_allowed": True})
         assert allowed.returncode == 0, allowed.stdout
-        assert "until it is restarted" not in words(allowed)
+        assert "until a restart" not in words(allowed)
         assert hosts.query("md5", "SHOW max_locks_per_transaction") == "96"
         assert hosts.query("tuned", STARTED) > started["tuned"]
         hosts.query("tuned", "INSERT INTO in_there VALUES (2); CHECKPOINT")
 
-    def test_leave_users_who_own_something(self, hosts: Scenario) -> None:
+    def test_keep_users_who_own_something(self, hosts: Scenario) -> None:
         users = [
             {"name": "myuser", "password": secret("debian12"), "databases": ["mydb"]},
             {"name": "leaver", "state": "absent"},
@@ -439,7 +450,7 @@ class TestChanges:
         hosts.query("debian12", "SET ROLE leaver; CREATE TABLE left_behind (x int)", "mydb")
         result = hosts.playbook(by_host=by_host)
         assert result.returncode != 0
-        assert "leaver owns table left_behind in mydb" in words(result), result.stdout
+        assert "leaver owns table public.left_behind in mydb" in words(result), result.stdout
         assert hosts.query("debian12", "SELECT 1 FROM pg_roles WHERE rolname = 'leaver'") == "1"
         hosts.query("debian12", "DROP TABLE left_behind", "mydb")
         result = hosts.playbook(by_host=by_host)

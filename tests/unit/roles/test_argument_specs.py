@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the roles say of their inputs is what they do: specs, defaults, names and dependencies agree."""
+"""Argument specs, defaults, names of variables and dependencies of the roles agree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sysconfig
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 
 every_role = pytest.mark.parametrize("role", ROLES)
 
-# Since ansible-core 2.19 only what is marked as trusted is templated, as the defaults of a role are.
+# ansible-core 2.19 and newer template only values that are marked as trusted.
 _trusts = "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters
 TRUST = {"trusted_as_template": True} if _trusts else {}
 
@@ -36,9 +37,10 @@ def native_types(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible.constants.DEFAULT_JINJA2_NATIVE", True, raising=False)
 
 
+@cache
 def load(path: Path) -> Any:
-    """Return the content of a YAML file, empty where there is none. Raises yaml.YAMLError."""
-    return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+    """Return the content of a YAML file, empty if it does not exist. Do not change it."""
+    return (yaml.load(path.read_text(), yaml.CSafeLoader) if path.exists() else None) or {}
 
 
 def spec(role: str) -> dict[str, Any]:
@@ -47,12 +49,12 @@ def spec(role: str) -> dict[str, Any]:
 
 
 def inputs(role: str) -> dict[str, Any]:
-    """Return what the role's spec says of its inputs."""
+    """Return the options of the role's spec."""
     return dict(spec(role)["options"])
 
 
 def problems(role: str, values: dict[str, Any]) -> list[str]:
-    """Return what the validation at the role's start has against values."""
+    """Return the errors that the validation at the role's start finds in values."""
     validator = ArgumentSpecValidator(inputs(role))
     return list(validator.validate(values, validate_role_argument_spec=True).error_messages)
 
@@ -63,8 +65,9 @@ def with_nested(options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [*options.items(), *nested]
 
 
+@cache
 def rendered_defaults(role: str) -> dict[str, Any]:
-    """Return the role's defaults as Ansible renders them where no other variable is set."""
+    """Return the role's defaults as Ansible renders them if no other variable is set."""
     loader = DataLoader()
     path = ROOT / "roles" / role / "defaults/main.yml"
     templates = loader.load_from_file(str(path), **TRUST) if path.exists() else {}
@@ -72,13 +75,14 @@ def rendered_defaults(role: str) -> dict[str, Any]:
 
 
 def exactly(value: Any) -> str:
-    """Return a value as text that tells 1 from "1" and from true, which Python's equality does not."""
+    """Return a value as text, in which 1, "1" and true differ."""
     return json.dumps(value, sort_keys=True, indent=1)
 
 
 def text_of(role: str, without: str) -> str:
-    """Return all that the role does with its variables, without comments and the value of one of them."""
+    """Return the text that uses the role's variables: tasks, templates, values but one, and its Python."""
     folder = ROOT / "roles" / role
+    sources = [ROOT / f"plugins/action/{role}_plan.py", *ROOT.glob(f"plugins/module_utils/_{role}/**/*.py")]
     tasks = [path.read_text() for name in ("tasks", "handlers") for path in folder.glob(f"{name}/*.yml")]
     templates = [path.read_text() for path in folder.glob("templates/*")]
     values = {**load(folder / "defaults/main.yml"), **load(folder / "vars/main.yml")}
@@ -86,6 +90,7 @@ def text_of(role: str, without: str) -> str:
         [re.sub(r"(?m)^\s*#.*", "", text) for text in tasks]
         + templates
         + [str(value) for name, value in values.items() if name != without]
+        + [path.read_text() for path in sources if path.exists()]
     )
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Releases as upstream publishes them, made of Debian's programs and served on port 8000.
+# Make releases as upstream publishes them of Debian's programs, and serve them on port 8000.
 set -eu
 mkdir -p /srv/releases
 cd /srv/releases

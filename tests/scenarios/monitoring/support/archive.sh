@@ -1,4 +1,4 @@
-# An APT archive below /srv/archive with a package `grafana` that is none: what is signed, and answers as Grafana's does.
+# Build an APT archive in /srv/archive with a stand-in package `grafana`, signed, and serve it.
 set -eu
 export DEBIAN_FRONTEND=noninteractive GNUPGHOME=/root/archive-key
 apt-get install --yes --quiet=2 --no-install-recommends gpg gpg-agent apt-utils >/dev/null
@@ -10,7 +10,7 @@ Version: 12.0.0
 Architecture: all
 Maintainer: Tests <tests@example.com>
 Depends: adduser
-Description: answers as Grafana does
+Description: stands in for Grafana
 X
 cat > /tmp/package/DEBIAN/postinst <<'X'
 #!/bin/sh
@@ -40,6 +40,6 @@ for name in right wrong; do
   gpg --batch --armor --export "$name@example.com" > "/srv/archive/$name.asc"
 done
 gpg --batch --local-user right@example.com --clearsign --output dists/stable/InRelease dists/stable/Release
-# What Grafana's site gives for an id: it wants a datasource to be chosen.
+# Grafana's site returns dashboards with a placeholder for the datasource.
 echo '{"title": "by id", "uid": "by-id", "panels": [{"datasource": "${DS_PROMETHEUS}"}]}' > dashboards/9628/revisions/8/download
 systemd-run --quiet --collect --unit=archive --property=RuntimeMaxSec=1800 python3 -m http.server --bind 127.0.0.1 --directory /srv/archive 8088

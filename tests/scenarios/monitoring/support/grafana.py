@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What stands for Grafana: answers as its server does, and takes a password as its CLI does."""
+"""Stand in for Grafana: answer like its server, and set a password like its CLI."""
 
 import hashlib
 import http.server
@@ -13,7 +13,7 @@ START = time.time()
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Its health, and since when it runs."""
+    """Health and metrics."""
 
     def do_GET(self) -> None:
         """Answer."""
@@ -23,7 +23,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write((found or "").encode())
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 if "reset-admin-password" in sys.argv:
@@ -31,8 +31,7 @@ if "reset-admin-password" in sys.argv:
     Path("/tmp/reset-arguments").write_text(" ".join(sys.argv))
     sys.exit()
 
-# As Grafana reads its settings: an expression is replaced by what the file has. The image's entry point
-# has another way.
+# Grafana replaces the expression by the content of the file. The image's entry point reads another variable.
 file = os.environ.get("GF_SECURITY_ADMIN_PASSWORD__FILE")
 given = f"$__file{{{file}}}" if file else os.environ["GF_SECURITY_ADMIN_PASSWORD"]
 password = re.sub(r"\$__file\{(.*)\}", lambda match: Path(match[1]).read_text(), given)

@@ -1,6 +1,5 @@
-# Docker Engine, and images as Docker Hub has them, made of Debian's binaries, through a tar. Its overlay is none that could be on
-# top of a container's: vfs copies. Its cgroups are in a namespace of their own, as is the default with cgroups of version 2: those of
-# version 1 that the host is in have other paths outside.
+# Install Docker Engine, and build images from Debian's binaries. Docker's overlay does not work on that of a container, so it uses vfs.
+# Its cgroups get a private namespace, because with version 1 the host's paths differ outside.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 mkdir -p /etc/docker
@@ -17,7 +16,7 @@ done
 for name in prometheus prometheus-alertmanager; do
   tar --create --directory tree . | docker import --change "ENTRYPOINT [\"/usr/bin/$name\"]" - "localhost/$name:debian" >/dev/null
 done
-# What stands for Grafana, and Python for it. The account is the image's.
+# The stand-in for Grafana, with Python. The account is that of Grafana's image.
 mkdir -p grafana/tmp grafana/usr/lib grafana/usr/share/grafana/bin grafana/usr/bin
 chmod 1777 grafana/tmp
 python=$(readlink --canonicalize /usr/bin/python3)

@@ -1,4 +1,4 @@
-"""What a webhook is to Alertmanager, and a target to Prometheus: keeps what it is sent, with who sent it."""
+"""A webhook for Alertmanager and a target for Prometheus. It stores requests with their sender."""
 
 import base64
 import http.server
@@ -8,19 +8,19 @@ SENT = "/tmp/sent.jsonl"
 
 
 class Webhook(http.server.BaseHTTPRequestHandler):
-    """Both in one."""
+    """Webhook and target."""
 
     def do_GET(self) -> None:
-        """Be scraped."""
+        """Answer a scrape."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"tested 1\n")
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing: the path is a secret, and the journal is searched for such."""
+        """Print nothing: the path is a secret, and a test searches the journal for it."""
 
     def do_POST(self) -> None:
-        """Be told of alerts."""
+        """Store an alert."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         who = base64.b64decode(self.headers.get("Authorization", "Basic ")[6:]).decode()
         with open(SENT, "a") as file:  # noqa: PTH123

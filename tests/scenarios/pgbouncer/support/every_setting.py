@@ -2,7 +2,7 @@
 
 Reads ``{"sources": {name: text}}``, the modules of ``module_utils/_pgbouncer``, as JSON from stdin. Prints
 ``{"version", "settings": [{"name", "changeable", "action", "named", "before", "after", "left"}]}``. A
-PgBouncer of its own is reloaded or started anew for each, in its own directory; the host's is left alone.
+PgBouncer of its own is reloaded or restarted for each, in its own directory; the host's is left alone.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Instance:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, settings: dict[str, Any]) -> None:
-        """Start it anew with the file as it is. Raises TimeoutError."""
+        """Restart it with the file as it is. Raises TimeoutError."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -170,7 +170,7 @@ class Instance:
     def reload(self, settings: dict[str, Any]) -> None:
         """Have it read its file again."""
         with (
-            proof._acting_as(pooler),
+            proof.acting_as(pooler),
             console.Console(str(settings["unix_socket_dir"]), int(settings["listen_port"])) as connection,
         ):
             connection.run("RELOAD")

@@ -12,6 +12,7 @@ import yaml
 from ansible_collections.pooled.postgres.plugins.action import benchmark as action
 from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import api
 from ansible_collections.pooled.postgres.plugins.module_utils._report import api as seeing
+from ansible_collections.pooled.postgres.plugins.module_utils._report import plots
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 from ansible_collections.pooled.postgres.plugins.modules import benchmark as documented
 from benchmark_runs import left_by, outputs
@@ -52,7 +53,9 @@ class Actor:
 
         def execute(_name: str, arguments: dict[str, Any], **_: Any) -> dict[str, Any]:
             self.asked.append(arguments)
-            return self.returns
+            if self.returns.get("failed") or self.returns.get("unreachable"):
+                return self.returns
+            return {"results": [self.returns] * len(arguments["workloads"])}
 
         module._execute_module = execute
         return dict(module.run(task_vars={"inventory_hostname": host}))
@@ -61,16 +64,30 @@ class Actor:
         """Begin with a benchmark, and return its plan."""
         planned = self("plan", **{**PLAN, **plan})
         given = {name: planned[name] for name in ("plan", "schedule")}
-        begun = self("begin", directory=str(self.root), system={"time": "now", "target": "lab"}, **given)
+        about = {"time": "now", "target": "lab", "auth_type": "scram-sha-256"}
+        host = {"processors": 2, "busy": 0.01, "boot_id": "x", "system": {"kernel": "6.12"}}
+        begun = self(
+            "begin",
+            directory=str(self.root),
+            system=about,
+            database_host="db",
+            hosts={name: host for name in (*given["plan"]["from"], "db")},
+            settings=[
+                {"name": "server_version", "value": "17.6 (Debian)"},
+                {"name": "max_connections", "value": "100"},
+            ],
+            pooler={"version": "1.24.1", "processes": 1, "settings": {}},
+            **given,
+        )
         assert begun["progress"].startswith("1/22 select-only, 50 clients, pooled, warm-up; ")
         return planned
 
-    def make(self, number: int, host: str = "load", **options: Any) -> dict[str, Any]:
-        """Make a run."""
+    def make(self, *numbers: int, host: str = "load", **options: Any) -> dict[str, Any]:
+        """Make runs."""
         endpoints = {"direct": {"login_port": 5432}, "pooled": {"login_port": 6432}}
         login = {"login_user": "me", "login_password": "s3cret", "login_db": "mine"}
-        options = {"processors": 2, "endpoints": endpoints, "directory": str(self.root), **login, **options}
-        return self("run", host, number=number, **options)
+        options = {"endpoints": endpoints, "directory": str(self.root), **login, **options}
+        return self("run", host, numbers=list(numbers), **options)
 
     def kept(self, name: str) -> dict[str, Any]:
         """Return what a run has left."""
@@ -79,14 +96,16 @@ class Actor:
 
 
 @pytest.fixture
-def act(tmp_path: Path) -> Actor:
+def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Actor:
+    # No chart is needed here, and the first takes a second.
+    monkeypatch.setattr(plots, "svg", lambda *_: "")
     return Actor(tmp_path)
 
 
 def test_a_plan_is_refused_before_anything_is_touched(act: Actor) -> None:
     refusals: list[tuple[dict[str, Any], str]] = [
         ({"plan": "nothing.yml"}, "Failed to find the plan nothing.yml"),
-        ({"paths": ["tls"]}, "the path tls needs PgBouncer to take TLS"),
+        ({"paths": ["tls"]}, "PgBouncer has no TLS for the path tls"),
     ]
     for changes, says in refusals:
         refused = act("plan", **{**PLAN, **changes})
@@ -107,24 +126,21 @@ def test_a_run_is_kept_at_once_without_a_secret(act: Actor) -> None:
     done = act.make(2)
     assert (done["tps"], done["error"], done["changed"]) == (1234.5, None, True)
     assert done["progress"].startswith("3/22 select-only, 50 clients, pooled, 1 of 3; last: 1,234 tps; ")
-    assert act.asked == [
-        {
-            "action": "run",
-            "login_port": 5432,
-            "login_user": "me",
-            "login_password": "s3cret",
-            "login_db": "mine",
-            "clients": 50,
-            "jobs": 2,
-            "duration": 2,
-            "script": "select-only",
-            "variables": {},
-            "reconnect": False,
-            "protocol": "simple",
-            "timeout": 88,
-            "on_error": "report",
-        }
-    ]
+    [asked] = act.asked
+    [workload] = asked.pop("workloads")
+    assert asked == {"action": "run", "login_user": "me", "login_password": "s3cret", "login_db": "mine"}
+    assert workload == {
+        "login_port": 5432,
+        "clients": 50,
+        "jobs": 2,
+        "duration": 2,
+        "script": "select-only",
+        "variables": {},
+        "reconnect": False,
+        "protocol": "simple",
+        "timeout": 84,
+        "on_error": "report",
+    }
     kept = act.kept("0002-load")
     assert (kept["number"], kept["host"], kept["run"]["tps"]) == (2, "load", 1234.5)
     assert kept["stdout"] == "tps = 1234.5\n"
@@ -136,6 +152,7 @@ def test_a_run_is_kept_at_once_without_a_secret(act: Actor) -> None:
     ("returned", "error"),
     [
         ({**MEASURED, "run": {"tps": None, "error": "too many clients"}}, "too many clients"),
+        ({"error": "Failed to run pgbench: the limit is 1024"}, "Failed to run pgbench: the limit is 1024"),
         ({"failed": True, "msg": "Failed to find pgbench"}, "Failed to find pgbench"),
         ({"failed": True}, "the module pgbench returned nothing"),
     ],
@@ -153,6 +170,15 @@ def test_a_run_that_fails_is_kept_and_the_rest_goes_on(
     assert (kept.get("error") or kept["run"]["error"]) == error
 
 
+def test_runs_of_a_batch_are_kept_one_by_one(act: Actor) -> None:
+    planned = act.begin()
+    batch = planned["batches"][0]
+    done = act.make(*batch)
+    assert done["progress"].startswith(f"{batch[-1] + 1}/22 ")
+    assert [act.kept(f"{number:04}-load")["number"] for number in batch] == batch
+    assert [len(asked["workloads"]) for asked in act.asked] == [len(batch)]
+
+
 def test_a_load_host_that_is_gone_ends_it(act: Actor) -> None:
     act.begin()
     act.returns = {"unreachable": True, "msg": "gone"}
@@ -165,22 +191,22 @@ def test_load_hosts_have_their_shares(act: Actor) -> None:
     (act.root / "current/start").mkdir()
     for came in ("0002-b", "0003-a"):
         (act.root / "current/start" / came).touch()
-    assert "progress" in act.make(2, "a")
+    assert "progress" in act.make(2, host="a")
     # Once is enough.
-    assert "progress" not in act.make(3, "b")
-    assert [arguments["clients"] for arguments in act.asked] == [25, 25]
+    assert "progress" not in act.make(3, host="b")
+    assert [asked["workloads"][0]["clients"] for asked in act.asked] == [25, 25]
 
 
 def test_nothing_runs_in_check_mode(act: Actor) -> None:
     for name in ("begin", "run", "finish"):
         options: dict[str, Any] = {
             "directory": str(act.root),
-            "number": 1,
+            "numbers": [1],
             "endpoints": {},
-            "processors": 1,
             "samples": [],
         }
         options |= {"plan": {}, "schedule": [], "system": {}, "login_user": "me", "login_db": "mine"}
+        options |= {"database_host": "db", "hosts": {}, "settings": [], "pooler": {}}
         assert act(name, check_mode=True, **options)["skipped"] is True
     assert list(act.root.iterdir()) == []
 
@@ -188,7 +214,7 @@ def test_nothing_runs_in_check_mode(act: Actor) -> None:
 def test_an_end_without_a_run_fails(act: Actor) -> None:
     act.begin()
     ended = act("finish", directory=str(act.root), samples=[])
-    assert ended == {"failed": True, "msg": "Failed to make a result: no run has left anything"}
+    assert ended == {"failed": True, "msg": "Failed to write a result: no run has ended"}
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -212,7 +238,7 @@ def test_what_prometheus_saw_is_in_the_report_where_it_answers(
     ended = act("finish", directory=str(directory), samples=[], monitored=True)
     assert asked == [(directory.parent, "lab", "benchmark", (2.0, 3.9))]
     assert ("seen by Prometheus" in (directory / "latest.html").read_text()) == answers
-    warned = ["The report is without what Prometheus saw. Failed to ask Prometheus: it does not answer"]
+    warned = ["The report has no data of Prometheus. Failed to ask Prometheus: it does not answer"]
     assert ended.get("warnings", []) == ([] if answers else warned)
 
 

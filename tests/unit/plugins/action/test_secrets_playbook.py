@@ -1,4 +1,4 @@
-"""playbooks/secrets.yml as it is run: values reach the hosts' variables, and nothing else."""
+"""Runs of playbooks/secrets.yml: values reach the hosts' variables, and nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ USE = """
 - hosts: all
   gather_facts: false
   tasks:
-    # What the values are, without saying it.
+    # A digest shows the values to the test only.
     - ansible.builtin.debug:
         msg: "digest={{{{ (pooled_user_password ~ pooled_benchmark_password) | hash('sha256') }}}}."
     - ansible.builtin.command:
@@ -58,7 +58,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def arguments(tmp_path: Path, state: Path) -> Callable[..., list[str]]:
-    """A maker of ansible-playbook's arguments."""
+    """Return a function that makes ansible-playbook's arguments."""
     (tmp_path / "use.yml").write_text(USE.format(root=ROOT))
     (tmp_path / "hosts.yml").write_text("all: {hosts: {other: {ansible_connection: local}}}\n")
 
@@ -72,7 +72,7 @@ def arguments(tmp_path: Path, state: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def playbook(environment: dict[str, str], arguments: Callable[..., list[str]]) -> Playbook:
-    """Runs a play that uses the passwords."""
+    """Return a function that runs a play with the passwords."""
 
     def run(*options: str, **variables: Any) -> Run:
         return subprocess.run(
@@ -99,18 +99,18 @@ def files(state: Path) -> dict[str, str]:
 
 
 def holding(directory: Path, values: Mapping[str, str], but: Path) -> list[Path]:
-    """Return the files below a directory that hold one of the values, but for one place."""
+    """Return the files below a directory, except in one place, that hold one of the values."""
     every = [path for path in directory.rglob("*") if path.is_file() and but not in (path, *path.parents)]
     assert every
     return [path for path in every if any(value.encode() in path.read_bytes() for value in values.values())]
 
 
-def test_files_are_made_once_and_nothing_tells_their_values(
+def test_files_are_generated_once_and_no_output_has_their_values(
     playbook: Playbook, state: Path, tmp_path: Path
 ) -> None:
     foreseen = playbook("--check", "--diff")
     assert foreseen.returncode == 0, foreseen.stdout
-    assert "+benchmark\n+grafana\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
+    assert "Secrets would be created: myuser, benchmark, pgbouncer_exporter, grafana\n" in foreseen.stdout
     assert "changed=1" in foreseen.stdout
     assert not state.exists()
     first = playbook("-vvv", "--diff")
@@ -122,11 +122,11 @@ def test_files_are_made_once_and_nothing_tells_their_values(
     assert (files(state), "changed=0" in second.stdout) == (values, True)
     for value in values.values():
         assert value not in first.stdout + first.stderr + second.stdout + second.stderr
-    # The fact cache is one of the places.
+    # This includes the fact cache.
     assert holding(tmp_path, values, but=state / "secrets") == []
 
 
-def test_limited_to_a_host_they_are_at_hand_all_the_same(playbook: Playbook, state: Path) -> None:
+def test_limit_to_a_host_loads_them_all_the_same(playbook: Playbook, state: Path) -> None:
     run = playbook("--limit", "other")
     assert run.returncode == 0, run.stdout
     assert f"digest={digest(files(state))}." in run.stdout
@@ -139,8 +139,8 @@ def test_a_given_password_is_not_generated(playbook: Playbook, state: Path) -> N
     assert f"digest={digest({'myuser': 'given', **files(state)})}." in run.stdout
 
 
-def test_a_password_of_before_is_kept(playbook: Playbook, state: Path) -> None:
-    """Made by the lookup of ansible.builtin, which did it until this playbook came."""
+def test_an_earlier_password_is_kept(playbook: Playbook, state: Path) -> None:
+    """The lookup ansible.builtin.password generated it, as this collection did earlier."""
     path = f"path={state}/secrets/myuser"
     lookup = "{{ lookup('ansible.builtin.password', path, length=32, chars=['ascii_letters', 'digits']) }}"
     subprocess.run(
@@ -163,7 +163,7 @@ def test_a_file_that_others_can_read_is_refused(playbook: Playbook, state: Path)
     assert f"run `chmod 600 {state}/secrets/myuser`" in " ".join(run.stdout.split())
 
 
-def test_vault_file_is_what_ansible_vault_reads(
+def test_ansible_vault_reads_the_vault_file(
     playbook: Playbook, state: Path, vault_password: str, tmp_path: Path
 ) -> None:
     option = ("--vault-password-file", vault_password)
@@ -188,7 +188,7 @@ def test_vault_needs_its_password(
 ) -> None:
     without = playbook(pooled_secrets="vault")
     assert "this run has no vault password; give it by" in " ".join(without.stdout.split())
-    assert not state.exists()
+    assert [path.name for path in state.iterdir()] == ["lock"]
     playbook("--vault-password-file", vault_password, pooled_secrets="vault")
     (tmp_path / "wrong").write_text("wrong\n")
     wrong = playbook("--vault-password-file", str(tmp_path / "wrong"), pooled_secrets="vault")
@@ -203,7 +203,7 @@ def test_secrets_manager(playbook: Playbook, state: Path, aws: Any, tmp_path: Pa
     inputs = {"pooled_secrets": "aws", "pooled_aws": aws.options}
     foreseen = playbook("--check", "--diff", **inputs)
     assert foreseen.returncode == 0, foreseen.stdout
-    assert "+benchmark\n+grafana\n+myuser\n+pgbouncer_exporter\n" in foreseen.stdout
+    assert "Secrets would be created: myuser, benchmark, pgbouncer_exporter, grafana\n" in foreseen.stdout
     client = aws.client("secretsmanager")
     assert client.list_secrets()["SecretList"] == []
     first = playbook("-vvv", "--diff", **inputs)
@@ -215,11 +215,11 @@ def test_secrets_manager(playbook: Playbook, state: Path, aws: Any, tmp_path: Pa
     assert first.stdout.count(f"digest={digest(values)}.") == 2
     for value in values.values():
         assert value not in first.stdout + first.stderr
-    assert not state.exists()
+    assert [path.name for path in state.iterdir()] == ["lock"]
     assert holding(tmp_path, values, but=tmp_path / "nothing") == []
 
 
-def test_values_that_masking_would_spoil_are_not_returned(playbook: Playbook, aws: Any) -> None:
+def test_values_that_masking_would_damage_are_not_returned(playbook: Playbook, aws: Any) -> None:
     client = aws.client("secretsmanager")
     client.create_secret(Name="pooled/myuser", SecretString=f"x{aws.options['secret_key']}x")
     run = playbook(pooled_secrets="aws", pooled_aws=aws.options)
@@ -227,10 +227,10 @@ def test_values_that_masking_would_spoil_are_not_returned(playbook: Playbook, aw
     assert "digest=" not in run.stdout
 
 
-def test_nothing_that_runs_or_is_kept_of_a_scripted_run_holds_a_value(
+def test_no_process_event_or_file_of_a_scripted_run_holds_a_value(
     arguments: Callable[..., list[str]], environment: dict[str, str], state: Path, tmp_path: Path
 ) -> None:
-    """What runner.py sees of it, the events of ansible-runner, and what ps would show."""
+    """Neither ansible-runner's events, which runner.py reads, nor the list of processes."""
     found: list[str] = []
     looked_at: set[str] = set()
     stop = threading.Event()
@@ -276,3 +276,27 @@ def test_nothing_that_runs_or_is_kept_of_a_scripted_run_holds_a_value(
     assert f"digest={digest(values)}." in told
     assert not any(value in told for value in values.values())
     assert holding(tmp_path, values, but=state / "secrets") == []
+
+
+def test_an_inventory_without_localhost_is_refused(
+    environment: dict[str, str], arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "alone.yml").write_text("all: {hosts: {other: {ansible_connection: local}}}\n")
+    command = arguments(
+        pooled_secret_names=["one"], pooled_secrets="files", pooled_stack="pooled", pooled_aws={}
+    )
+    command = [part.replace("inventory/aws/hosts.yml", f"{tmp_path}/alone.yml") for part in command]
+    command += [
+        "-e",
+        '{"pooled_secrets_dir": "/x", "pooled_secrets_vault_file": "x", "pooled_secrets_prefix": "x"}',
+    ]
+    run = subprocess.run(
+        [BIN / "ansible-playbook", *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "the inventory has no localhost to hold them" in " ".join(run.stdout.split())

@@ -15,7 +15,10 @@ import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import api, model
-from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import PgbenchError
+from ansible_collections.pooled.postgres.plugins.module_utils._pgbench.errors import (
+    InterruptedRunError,
+    PgbenchError,
+)
 from ansible_collections.pooled.postgres.plugins.modules import pgbench
 
 RUN = {"action": "run", "login_db": "mydb", "transactions": 1}
@@ -152,6 +155,29 @@ def test_what_is_no_result_fails(
     assert result["msg"] == "Failed to find pgbench: it is gone"
 
 
+def test_several_workloads_are_one_task(
+    capsys: pytest.CaptureFixture[str], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
+) -> None:
+    workloads = [{"clients": 2, "login_port": 6432, "transactions": 1}, {"duration": 1}, {"duration": 9}]
+    result = execute(capsys, {"action": "run", "login_db": "mydb", "timeout": 5, "workloads": workloads})
+    assert [(target.port, workload.clients) for (target, workload), _named in calls] == [(6432, 2), (5432, 1)]
+    assert [one.get("run") for one in result["results"]] == [outcome()["run"]] * 2 + [None]
+    # One that cannot start does not keep the others from it.
+    assert "9 s exceed the timeout of 5 s" in result["results"][2]["error"]
+    assert (result["changed"], result.get("failed")) == (True, None)
+
+
+def test_an_interruption_ends_all_workloads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> dict[str, Any]:
+        raise InterruptedRunError("Failed to run pgbench: stopped by SIGTERM")
+
+    monkeypatch.setattr(api, "run", run)
+    result = execute(capsys, {"action": "run", "login_db": "mydb", "workloads": [{"duration": 1}]})
+    assert (result["failed"], result["msg"]) == (True, "Failed to run pgbench: stopped by SIGTERM")
+
+
 def test_check_mode(
     capsys: pytest.CaptureFixture[str], calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
 ) -> None:
@@ -277,10 +303,10 @@ def test_examples(
 def test_documented_results() -> None:
     documented = yaml.safe_load(pgbench.RETURN)
     result = outcome()
-    of_check = {"processors", "busy", "boot_id"}
-    assert set(documented) == {*result, "scale", "previous_scale", *of_check} - {"warning"}
-    for name in ("run", "details"):
-        assert list(documented[name]["contains"]) == list(result[name])
+    others = {"results", "scale", "previous_scale", "processors", "busy", "boot_id", "system"}
+    assert set(documented) == {*result, *others} - {"warning"}
+    assert list(documented["run"]["contains"]) == list(result["run"])
+    assert set(documented["details"]["sample"]) <= set(result["details"])
     assert list(documented["run"]["contains"]["latency_ms"]["sample"]) == list(result["run"]["latency_ms"])
     parts = [part for value in documented.values() for part in value.get("contains", {}).values()]
     for value in [*(value for value in documented.values() if "contains" not in value), *parts]:

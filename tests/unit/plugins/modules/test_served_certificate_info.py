@@ -1,4 +1,4 @@
-"""The module against servers that answer PostgreSQL's request for TLS, or don't."""
+"""Connect to servers that accept PostgreSQL's request for TLS, or don't."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def server(directory: Path, *names: str) -> Iterator[int]:
 
 
 def run(**options: Any) -> dict[str, Any]:
-    """Run the module as Ansible would, and return what it says."""
+    """Run the module as Ansible would, and return its result."""
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options})
     result = subprocess.run(
         [sys.executable, MODULE], input=arguments, capture_output=True, text=True, check=False
@@ -70,40 +70,40 @@ def run(**options: Any) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
-def test_served_is_what_is_in_the_file(pairs: Path) -> None:
+def test_the_server_has_the_certificate_of_the_file(pairs: Path) -> None:
     with server(pairs, "new") as port:
         said = run(path=str(pairs / "new.crt"), port=port, connections=3)
     assert said["current"] and said["answered"] and said["served"] == [said["expected"]]
     assert said["changed"] is False
 
 
-def test_another_one_is_seen(pairs: Path) -> None:
+def test_detect_another_certificate(pairs: Path) -> None:
     with server(pairs, "old") as port:
         said = run(path=str(pairs / "new.crt"), port=port)
     assert not said["current"]
     assert said["served"] and said["served"] != [said["expected"]]
 
 
-def test_one_process_of_several_that_lags_is_seen(pairs: Path) -> None:
+def test_detect_one_process_that_lags(pairs: Path) -> None:
     with server(pairs, "new", "old", "new") as port:
         said = run(path=str(pairs / "new.crt"), port=port, connections=3)
     assert not said["current"]
     assert len(said["served"]) == 2
 
 
-def test_it_is_waited_for(pairs: Path) -> None:
+def test_wait_for_the_certificate(pairs: Path) -> None:
     with server(pairs, "old", "old", "new") as port:
         assert run(path=str(pairs / "new.crt"), port=port, wait=10)["current"]
 
 
 @pytest.mark.parametrize(("name", "said"), [("old", "it serves "), ("", "it speaks no TLS")])
-def test_waiting_in_vain_fails(pairs: Path, name: str, said: str) -> None:
+def test_fail_after_the_wait(pairs: Path, name: str, said: str) -> None:
     with server(pairs, name) as port:
         result = run(path=str(pairs / "new.crt"), port=port, wait=1)
     assert result["failed"] and said in result["msg"] and str(pairs / "new.crt") in result["msg"]
 
 
-def test_nobody_there_and_no_file_yet_are_no_failure_where_it_only_looks(pairs: Path) -> None:
+def test_a_look_does_not_fail_without_a_server_or_a_file(pairs: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     said = run(path=str(pairs / "none.crt"), port=port)
@@ -111,7 +111,7 @@ def test_nobody_there_and_no_file_yet_are_no_failure_where_it_only_looks(pairs: 
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_without_a_certificate_is_told(tmp_path: Path, content: str | None) -> None:
+def test_fail_with_a_file_without_a_certificate(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "server.crt"
     if content:
         path.write_text(content)

@@ -36,7 +36,7 @@ def test_empty_suboptions_are_left_out_and_free_settings_stay() -> None:
 def test_a_wrong_type_names_the_input() -> None:
     problems = plan.validated(OPTIONS, {"size": "20x", "users": [], "settings": {}})[1]
     assert len(problems) == 1
-    assert "'size'" in problems[0]
+    assert problems[0].startswith("size: ")
     assert "20x" in problems[0]
 
 

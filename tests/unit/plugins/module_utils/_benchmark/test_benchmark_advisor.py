@@ -109,7 +109,7 @@ def test_pools_that_are_tried_fit_and_make_sense(inputs: dict[str, Any], sizes: 
         ({"seconds": "x"}, "advise_seconds is 'x'"),
         ({"repeats": 2}, "advise_repeats is 2: give a whole number from 3"),
         ({"pool_sizes": [47]}, "a default_pool_size of 47 does not fit: .*together 94.*= 92"),
-        ({"pool_sizes": [20]}, "only one setting to try"),
+        ({"pool_sizes": [20]}, "only one setting is left to try"),
     ],
 )
 def test_what_makes_no_sense_is_refused(inputs: dict[str, Any], says: str) -> None:
@@ -204,9 +204,9 @@ def test_it_says_when_nothing_beats_the_present() -> None:
     assert not found.faster
     assert found.recommended == PRESENT
     assert found.answer[0].startswith(
-        "Nothing that was tried beats the present default_pool_size of 20 in 1 process"
+        "No tried setting beats the present default_pool_size of 20 in 1 process"
     )
-    assert "within what repeats differ by" in found.answer[0]
+    assert "within the spread of the repeats" in found.answer[0]
     assert "A pool of 8 in 1 process did as much" in found.answer[1]
 
 
@@ -219,7 +219,7 @@ def test_the_present_may_be_the_best() -> None:
 def test_more_processes_are_recommended_where_they_are_faster() -> None:
     found = _advise(_runs(20, 100, 101, 102), _runs(20, 200, 201, 202, processes=2))
     assert found.recommended["processes"] == 2
-    assert found.reasons["processes"] == "Of 1 and 2, what the pool above was measured with."
+    assert found.reasons["processes"] == "Of 1 and 2, the number of the pool above."
 
 
 def test_the_edge_of_what_fits_is_said() -> None:
@@ -303,7 +303,7 @@ def test_inventory_is_yaml_with_reasons() -> None:
     [
         ((200, 201, 202), {}, "It is faster"),
         ((50, 51, 52), {}, "It is slower"),
-        ((101, 102, 103), {}, "No difference is shown"),
+        ((101, 102, 103), {}, "No difference"),
         ((200, None, 202), {}, "a run failed: the pooler went away"),
         ((200, 201, 202), {"default_pool_size": 20}, "pgbouncer_default_pool_size is 20 and not 8"),
     ],

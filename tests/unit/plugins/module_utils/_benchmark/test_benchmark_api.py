@@ -15,7 +15,14 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.errors 
     PlanError,
 )
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbench import model
+from ansible_collections.pooled.postgres.plugins.module_utils._report import plots
 from benchmark_runs import left_by, outputs
+
+
+@pytest.fixture(autouse=True)
+def _without_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "svg", lambda *_: "")
+
 
 SYSTEM = {"time": "2026-11-23T05:00:00Z", "target": "lab"}
 
@@ -111,13 +118,13 @@ def test_the_commit_is_kept_with_the_result(tmp_path: Path) -> None:
 
 def test_no_place_to_keep_anything(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BenchmarkError, match=r"Failed to keep the benchmark in .*: Not a directory"):
+    with pytest.raises(BenchmarkError, match=r"Failed to write the benchmark to .*: Not a directory"):
         api.begin(tmp_path / "file", begun(1), tmp_path)
     with pytest.raises(
-        BenchmarkError, match=r"Failed to keep the run in .*: No such file or directory. Make"
+        BenchmarkError, match=r"Failed to write the run to .*: No such file or directory. Check"
     ):
         api.keep(tmp_path, left_by(1, "x"))
-    with pytest.raises(BenchmarkError, match="Failed to find the benchmark that goes on in"):
+    with pytest.raises(BenchmarkError, match="Failed to find a running benchmark in"):
         api.finish(tmp_path, [], complete=True)
 
 
@@ -127,7 +134,7 @@ def test_no_place_to_keep_anything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        (None, "it is neither one of quick, standard, tutorial nor a file"),
+        (None, "no such file. Give a file, or one of quick, standard, tutorial."),
         ("cases: [", "Failed to read the plan"),
         ("\ttabs", "Failed to read the plan"),
         ("cases: [{script: gone.sql, clients: 1}]", "Failed to read the script gone.sql of the plan"),

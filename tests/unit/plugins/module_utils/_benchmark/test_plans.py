@@ -20,7 +20,7 @@ CASE = {"script": "select-only", "clients": 50}
         ({}, "`cases` is missing"),
         ({"cases": []}, "`cases` must be a list of at least one"),
         ({"cases": "all"}, "`cases` must be a list of at least one"),
-        ({"cases": ["select-only"]}, "case 1: it is no mapping such as {script: select-only, clients: 50}"),
+        ({"cases": ["select-only"]}, "case 1: give a mapping such as {script: select-only, clients: 50}"),
         ({"cases": [CASE], "case": 1}, "unknown key `case`, did you mean `cases`?"),
         ({"cases": [CASE], "colour": 1}, "unknown key `colour`, known are seconds, repeats, scale"),
         ({"cases": [{**CASE, "client": 3}]}, "case 1: unknown key `client`, did you mean `clients`?"),
@@ -35,20 +35,23 @@ CASE = {"script": "select-only", "clients": 50}
         ({"cases": [{**CASE, "protocol": "udp"}]}, "`protocol` must be one of simple, extended, prepared"),
         ({"cases": [{**CASE, "seconds": 1.5}]}, "`seconds` must be a whole number from 1 to 86,400"),
         ({"cases": [{**CASE, "seconds": 1, "transactions": 1}]}, "give either `seconds` or `transactions`"),
-        ({"cases": [{**CASE, "variables": [1]}]}, "`variables` must be numbers or texts by name"),
-        ({"cases": [{**CASE, "variables": {"a b": 1}}]}, "`variables` must be"),
-        ({"cases": [{**CASE, "content": " "}]}, "`content` must be a text that is not empty"),
+        ({"cases": [{**CASE, "variables": [1]}]}, "`variables` must map names to numbers or texts"),
+        ({"cases": [{**CASE, "variables": {"a b": 1}}]}, "`variables` must map"),
+        ({"cases": [{**CASE, "content": " "}]}, "`content` must be a non-empty text"),
         ({"cases": [CASE], "paths": ["tcp"]}, "`paths` has 'tcp'; known are direct, pooled, socket, tls"),
-        ({"cases": [CASE], "paths": []}, "`paths` must be a list of different names, at least one"),
-        ({"cases": [CASE], "paths": ["direct", "direct"]}, "`paths` must be a list of different names"),
-        ({"cases": [CASE], "from": "here"}, "`from` must be a list of different names"),
+        ({"cases": [CASE], "paths": []}, "`paths` must be a non-empty list of different names"),
+        (
+            {"cases": [CASE], "paths": ["direct", "direct"]},
+            "`paths` must be a non-empty list of different names",
+        ),
+        ({"cases": [CASE], "from": "here"}, "`from` must be a non-empty list of different names"),
         (
             {"cases": [CASE, {**CASE, "seconds": 9}]},
-            "case 2 has the script, clients, mode and protocol of case 1",
+            "case 2 repeats the script, clients, mode and protocol of case 1",
         ),
         (
             {"cases": [{**CASE, "clients": [1, 1]}]},
-            "case 1 has the script, clients, mode and protocol of case 1",
+            "case 1 repeats the script, clients, mode and protocol of case 1",
         ),
         ({"cases": [CASE], "repeats": 0}, "`repeats` must be a whole number from 1 to 100"),
         ({"cases": [CASE], "scale": "big"}, "`scale` must be a whole number"),
@@ -164,14 +167,18 @@ def test_transactions_take_the_place_of_seconds() -> None:
         ({}, "require", None),
         ({"paths": ["direct", "tls"]}, "require", None),
         ({"paths": ["direct", "pooled", "tls"]}, "allow", None),
-        ({"paths": ["direct", "pooled", "tls"]}, "require", "beside the path tls pooled is without TLS"),
-        ({"paths": ["direct", "tls"]}, "disable", "the path tls needs PgBouncer to take TLS"),
-        ({}, "verify-full", "wants a certificate of each client .* leave out pooled"),
+        (
+            {"paths": ["direct", "pooled", "tls"]},
+            "require",
+            "together with the path tls, pooled runs without TLS",
+        ),
+        ({"paths": ["direct", "tls"]}, "disable", "PgBouncer has no TLS for the path tls"),
+        ({}, "verify-full", "requires client certificates .* remove pooled"),
         ({"paths": ["direct", "socket"], "from": ["db"]}, "verify-full", None),
         (
             {"paths": ["socket"]},
             "disable",
-            r"the path socket is the database host's own; give `from: \[db\]`",
+            r"the path socket only works on the database host: set `from: \[db\]`",
         ),
         ({"paths": ["socket"], "from": ["db", "load"]}, "disable", "the path socket"),
         ({"paths": ["socket"], "from": ["db"]}, "disable", None),
@@ -189,21 +196,21 @@ def test_paths_that_are_not_there(changes: dict[str, Any], tls: str, says: str |
 
 @pytest.mark.parametrize("paths", [["direct", "poold"], ["direct", "direct"], [], "direct"])
 def test_other_paths_are_judged_like_a_plan_s(paths: Any) -> None:
-    with pytest.raises(PlanError, match=r"Failed to accept benchmark_paths: it (has 'poold'|must be a list)"):
+    with pytest.raises(PlanError, match=r"accept benchmark_paths: it (has 'poold'|must be a non-empty list)"):
         plans.with_paths(plans.builtin("quick"), paths)
     assert plans.with_paths(plans.builtin("quick"), ["pooled"])["paths"] == ["pooled"]
 
 
 def test_clients_that_are_as_many_beyond_are_no_case_of_their_own() -> None:
     plan = plans.custom({"cases": [{**CASE, "clients": [150, "beyond"]}]}, "p")
-    with pytest.raises(PlanError, match="could not be told apart"):
+    with pytest.raises(PlanError, match="case 2 repeats"):
         plans.schedule(plan, 100)
     assert plans.schedule(plan, 200)
 
 
 def test_a_script_of_one_s_own_has_a_name_of_its_own() -> None:
     with pytest.raises(
-        PlanError, match="select-only is pgbench's own script: give your `content` another name"
+        PlanError, match="select-only is one of pgbench's scripts: give your `content` another name"
     ):
         plans.custom({"cases": [{**CASE, "content": "SELECT 1;"}]}, "p")
 
@@ -260,10 +267,23 @@ def test_what_a_load_host_must_have(case: dict[str, Any], hosts: int, expected: 
         (1, 1.7, "9 tps", "2/5 select-only, 50 clients, direct, 1 of 2; last: 9 tps; 11 s left"),
         # It has taken ten times as long as expected.
         (3, 100, "9 tps", "4/5 select-only, 50 clients, pooled, 2 of 2; last: 9 tps; 1 min 16 s left"),
-        (5, 20, "gone", "5/5 runs are made; last: gone"),
+        (5, 20, "gone", "5/5 runs finished; last: gone"),
     ],
 )
 def test_progress(done: int, ago: float, last: str, expected: str) -> None:
     plan = plans.custom({"cases": [CASE], "warmup_seconds": 1, "seconds": 2, "repeats": 2}, "p.yml")
     schedule = [{**item, "expected_seconds": item["seconds"] + 0.7} for item in plans.schedule(plan, 100)]
     assert plans.progress(schedule, done, time.time() - ago, last) == expected
+
+
+@pytest.mark.parametrize(("hosts", "sizes"), [(1, [5, 5, 4, 5, 3]), (2, [1] * 22)])
+def test_a_task_makes_several_runs_of_one_load_host(hosts: int, sizes: list[int]) -> None:
+    items = plans.schedule({**plans.builtin("quick"), "from": ["load"]}, 100)
+    found = plans.batches(items, hosts)
+    assert [number for batch in found for number in batch] == [item["number"] for item in items]
+    assert [len(batch) for batch in found] == sizes
+
+
+def test_a_long_run_is_a_task_of_its_own() -> None:
+    plan = plans.custom({"cases": [CASE], "seconds": 60, "warmup_seconds": 0, "repeats": 1}, "p")
+    assert plans.batches(plans.schedule(plan, 100), 1) == [[1], [2]]

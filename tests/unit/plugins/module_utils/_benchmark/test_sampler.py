@@ -88,7 +88,7 @@ def test_without_pgbouncer_it_looks_at_the_rest(sockets: Path) -> None:
     (sockets / "1/.s.PGSQL.6432").unlink()
     found = sampler.start(str(sockets), 6432, 60, 0.05)
     assert (found["version"], found["processes"]) == (None, 0)
-    assert "there is no socket for port 6432" in found["problem"]
+    assert "no socket for port 6432" in found["problem"]
     rows = sampler.stop()
     assert rows is not None
     assert rows[0][1:8] == [None] * 7

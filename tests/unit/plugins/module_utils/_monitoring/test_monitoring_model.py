@@ -1,11 +1,10 @@
-"""What Prometheus scrapes, and what a change of its files takes."""
+"""Name the scrape targets of an inventory."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleFilterError
 from ansible_collections.pooled.postgres.plugins.filter import monitoring
 from ansible_collections.pooled.postgres.plugins.module_utils._monitoring import model
 
@@ -19,7 +18,7 @@ MONITORING = {
 
 
 def flat(found: list[dict[str, Any]]) -> list[str]:
-    """Return targets as text: job, host, where, process."""
+    """Return targets as text: job, host, address, process."""
     assert all(one["labels"]["stack"] == "s" for one in found)
     return [
         " ".join(
@@ -65,7 +64,7 @@ def flat(found: list[dict[str, Any]]) -> list[str]:
             {"alertmanager": True},
             ["alertmanager mon 127.0.0.1:9093", "node mon 10.0.1.4:9100", "prometheus mon 10.0.1.4:9090"],
         ),
-        # Of another monitoring host only what it lets others reach.
+        # Another monitoring host hides its Alertmanager.
         (
             [MONITORING, {**MONITORING, "name": "other", "address": "10.0.1.5"}],
             {"alertmanager": True},
@@ -83,7 +82,7 @@ def flat(found: list[dict[str, Any]]) -> list[str]:
             {},
             ["node mon 10.0.1.4:9100", "node other 10.0.1.4:9100", "prometheus mon 127.0.0.1:9090"],
         ),
-        # One host for all.
+        # One host does everything.
         (
             [{**MONITORING, **DATABASE, "groups": ["database", "monitoring"]}],
             {},
@@ -106,7 +105,7 @@ def test_targets(hosts: list[dict[str, Any]], how: dict[str, Any], wanted: list[
     assert flat(model.targets(hosts, "s", "mon", **how)) == wanted
 
 
-def test_exporters_of_a_host_with_tls_are_asked_over_https() -> None:
+def test_exporters_with_tls_are_scraped_over_https() -> None:
     found = model.targets([{**DATABASE, "tls": True}, {**MONITORING, "tls": False}], "s", "mon")
     asked = {(one["job"], one["labels"]["host"]): one["labels"].get("__scheme__") for one in found}
     assert asked == {
@@ -119,12 +118,13 @@ def test_exporters_of_a_host_with_tls_are_asked_over_https() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [({"address": None}, "db has no address"), ({"processes": 0}, "how many PgBouncer processes db has")],
+    ("change", "empty"),
+    [({"address": None}, ["node", "pgbouncer", "postgres"]), ({"processes": 0}, ["pgbouncer"])],
 )
-def test_a_host_that_nobody_can_scrape_is_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        model.targets([{**DATABASE, **change}], "s", "mon")
+def test_an_unknown_target_is_empty(change: dict[str, Any], empty: list[str]) -> None:
+    found = model.targets([{**DATABASE, **change}], "s", "mon")
+    assert [one["job"] for one in found if not one["targets"]] == empty
+    assert all(one["labels"]["host"] == "db" for one in found)
 
 
 @pytest.mark.parametrize(
@@ -132,23 +132,17 @@ def test_a_host_that_nobody_can_scrape_is_refused(change: dict[str, Any], said: 
     [
         ({"exporters_pgbouncer_processes": 2, "pgbouncer_processes": 4}, 2),
         ({"exporters_pgbouncer_processes": 0, "pgbouncer_processes": "4"}, 4),
-        ({"pgbouncer_processes": 0, "__monitoring_process_files": {"matched": 3}}, 3),
-        ({"__monitoring_process_files": {"matched": 1}}, 1),
-        # On a bare host, in check mode.
-        ({"__monitoring_process_files": {"matched": 0}}, 1),
-        # Its task was skipped, for an input says it.
-        ({"pgbouncer_processes": 2, "__monitoring_process_files": {"skipped": True}}, 2),
+        ({"pgbouncer_processes": 0, "__pgbouncer": {"process_count": 3}}, 3),
+        # The run skipped the plan.
+        ({"pgbouncer_processes": 2, "__pgbouncer": {"skipped": True}}, 2),
+        ({"pgbouncer_processes": 0}, 0),
+        ({}, 0),
     ],
 )
 def test_the_filter_reads_the_variables_of_hosts(variables: dict[str, Any], processes: int) -> None:
     host = {"inventory_hostname": "db", "pooled_address": "10.0.2.4", "group_names": ["database"]}
     found = monitoring.monitoring_targets([{**host, **variables}], "s", "mon")
-    assert len([one for one in found if one["job"] == "pgbouncer"]) == processes
-
-
-def test_the_filter_says_what_is_missing() -> None:
-    with pytest.raises(AnsibleFilterError, match="Failed to name the scrape targets: db has no address"):
-        monitoring.monitoring_targets([{"inventory_hostname": "db", "group_names": ["database"]}], "s", "mon")
+    assert len([one for one in found if one["job"] == "pgbouncer" and one["targets"]]) == processes
 
 
 @pytest.mark.parametrize(
@@ -163,101 +157,6 @@ def test_the_filter_says_what_is_missing() -> None:
 )
 def test_a_host_reaches_its_own_server(listened: str, wanted: str) -> None:
     assert model.own_address(listened) == wanted
-
-
-START, RELOAD = 1000.5, 2000.123456
-UNIT, CONFIG = "/etc/systemd/system/prometheus.service.d/50-pooled.conf", "/etc/prometheus/prometheus.yml"
-
-
-def metrics(name: str = "prometheus", successful: int = 1) -> str:
-    """Return what a server shows, as far as it matters."""
-    return (
-        "# TYPE process_start_time_seconds gauge\n"
-        f"process_start_time_seconds {START}\n"
-        f"{name}_config_last_reload_success_timestamp_seconds {RELOAD:.9e}\n"
-        f"{name}_config_last_reload_successful {successful}\n"
-        'other_total{a="b"} 7\n'
-    )
-
-
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
-@pytest.mark.parametrize(
-    ("files", "wanted"),
-    [
-        ({}, ""),
-        ({UNIT: START - 1, CONFIG: RELOAD - 0.1}, ""),
-        ({CONFIG: RELOAD + 0.1}, "reload"),
-        # Within what the start may be off by.
-        ({UNIT: START + 1.9}, ""),
-        ({UNIT: START + 2.1}, "restart"),
-        ({CONFIG: RELOAD + 1, UNIT: START + 3}, "restart"),
-        ({UNIT: START + 3, CONFIG: RELOAD + 1}, "restart"),
-    ],
-)
-def test_turn(name: str, files: dict[str, float], wanted: str) -> None:
-    found = [{"path": path, "mtime": when} for path, when in files.items()]
-    assert model.turn(metrics(name), found) == wanted
-
-
-def test_a_server_that_does_not_answer_or_has_another_unit_is_restarted() -> None:
-    assert model.turn("", []) == "restart"
-    assert model.turn(metrics(), [], units_changed=True) == "restart"
-
-
-def test_a_server_that_refused_its_files_is_reloaded() -> None:
-    assert model.turn(metrics(successful=0), []) == "reload"
-
-
-@pytest.mark.parametrize(
-    ("path", "late", "wanted"),
-    [
-        ("/etc/grafana/provisioning/datasources/pooled.yml", 3, "restart"),
-        ("/etc/grafana/provisioning/dashboards/pooled.yml", 3, "restart"),
-        ("/etc/systemd/system/grafana-server.service.d/50-pooled.conf", 3, "restart"),
-        ("/etc/grafana/provisioning/datasources/pooled.yml", 1, ""),
-        # It looks after these itself, or is told.
-        ("/etc/grafana/pooled-dashboards/hosts.json", 3, ""),
-        ("/etc/grafana/pooled-admin-password", 3, ""),
-    ],
-)
-def test_grafana_has_no_reload(path: str, late: float, wanted: str) -> None:
-    asked = [{"item": "grafana-server", "content": f"process_start_time_seconds {START}\n"}]
-    found = model.turns(asked, [{"path": path, "mtime": START + late}], [])
-    assert found == {"grafana-server": wanted}
-
-
-def test_turns_look_at_the_files_of_their_own_unit() -> None:
-    alertmanager = "prometheus-alertmanager"
-    asked = [
-        {"item": "prometheus", "content": metrics()},
-        {"item": alertmanager, "content": metrics("alertmanager")},
-    ]
-    later = {
-        "/etc/prometheus/file_sd/pooled.yml": {},
-        "/etc/prometheus/rules/pooled.yml": {"prometheus": "reload"},
-        CONFIG: {"prometheus": "reload"},
-        UNIT: {"prometheus": "restart"},
-        "/etc/prometheus/alertmanager.yml": {alertmanager: "reload"},
-        "/etc/systemd/system/prometheus-alertmanager.service.d/50-pooled.conf": {alertmanager: "restart"},
-    }
-    for path, wanted in later.items():
-        found = model.turns(asked, [{"path": path, "mtime": RELOAD + 1}], [])
-        assert found == {"prometheus": "", alertmanager: "", **wanted}, path
-    placed = [{"item": "prometheus", "changed": False}, {"item": alertmanager, "changed": True}]
-    assert model.turns(asked, [], placed) == {"prometheus": "", alertmanager: "restart"}
-    # It did not answer, or was not asked, in check mode.
-    assert model.turns([{"item": "prometheus"}], [], []) == {"prometheus": "restart"}
-
-
-def test_file_sd_has_the_job_as_a_label() -> None:
-    entries: list[dict[str, Any]] = [
-        {"job": "node", "targets": ["a:1"], "labels": {"host": "a"}},
-        {"job": "x", "targets": ["b:2"]},
-    ]
-    assert model.file_sd(entries) == [
-        {"targets": ["a:1"], "labels": {"job": "node", "host": "a"}},
-        {"targets": ["b:2"], "labels": {"job": "x"}},
-    ]
 
 
 def test_target_rows() -> None:

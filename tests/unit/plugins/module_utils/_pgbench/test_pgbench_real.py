@@ -135,7 +135,7 @@ def test_initialise_without_permission(account: Account, run_module: Runner, ser
     assert result["failed"] is True
     assert result["msg"] == (
         f"Failed to initialise database {account.database} at 127.0.0.1:{account.port}: "
-        "permission denied for schema public. Log in as the owner of the tables, or grant what is missing"
+        "permission denied for schema public. Log in as the owner of the tables, or grant the rights"
     )
 
 
@@ -151,7 +151,7 @@ def locked(filled: Account, server: Server) -> Iterator[Account]:
 def test_initialise_behind_a_lock(locked: Account, run_module: Runner) -> None:
     result = run_module(action="initialise", timeout=1, **locked.login)
     assert result["failed"] is True
-    assert result["msg"].endswith("not done after 1 s. Look for locks, or raise timeout")
+    assert result["msg"].endswith("it took over 1 s. Check for locks, or raise timeout.")
 
 
 # --- Run ------------------------------------------------------------------------------------------------
@@ -323,7 +323,7 @@ def test_the_environment_gives_no_password(
     login = {**account.login, "login_password": None}
     result = run_module(hostile, action=action, transactions=1, **login)
     assert result["failed"] is True
-    assert "no password supplied. Check login_user and login_password" in result["msg"]
+    assert "no password supplied. Check login_user, login_password" in result["msg"]
 
 
 def secrets_in_processes(secret: bytes) -> list[str]:
@@ -377,11 +377,11 @@ FAILURES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "wrong password": (
         {"login_password": "s3cret"},
-        'password authentication failed for user "{user}". Check login_user and login_password',
+        'password authentication failed for user "{user}". Check login_user, login_password',
     ),
     "unknown role": (
         {"login_user": "nobody"},
-        'password authentication failed for user "nobody". Check login_user and login_password',
+        'password authentication failed for user "nobody". Check login_user, login_password',
     ),
     "unknown database": ({"login_db": "nowhere"}, 'database "nowhere" does not exist. Check login_db'),
     "unknown host": ({"login_host": "nowhere.invalid"}, 'could not translate host name "nowhere.invalid" to'),
@@ -489,9 +489,7 @@ def test_a_run_that_takes_too_long(account: Account, run_module: Runner) -> None
     script = "SELECT pg_sleep(60);"
     result = run_module(action="run", transactions=1, script_content=script, timeout=1, **account.login)
     assert result["failed"] is True
-    assert result["msg"].endswith(
-        ": not done after 1 s, so pgbench was killed. Look for locks, or raise timeout"
-    )
+    assert result["msg"].endswith(": pgbench was killed after 1 s. Check for locks, or raise timeout")
     assert run_module.leftovers() == []
 
 
@@ -508,6 +506,6 @@ def test_check_mode_does_not_run(filled: Account, run_module: Runner, server: Se
     result = run_module(action="run", transactions=1, _ansible_check_mode=True, **filled.login)
     assert result["skipped"] is True
     assert result["changed"] is False
-    assert result["msg"] == "pgbench would have run if not in check mode"
+    assert result["msg"] == "pgbench does not run in check mode"
     assert "run" not in result
     assert server.query("SELECT 1 FROM pgbench_history", filled.database) == []

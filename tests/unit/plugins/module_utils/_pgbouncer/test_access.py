@@ -1,4 +1,4 @@
-"""Who is let in: rules as lines, and what is wrong with how clients prove who they are."""
+"""HBA rules as lines, and problems with how clients authenticate."""
 
 from __future__ import annotations
 
@@ -104,37 +104,37 @@ TRUST = {"method": "trust", "databases": ["all"], "users": ["all"]}
         ),
         ({"rules": [{"type": "hostssl", "method": "cert"}], "client_tls_sslmode": "verify-ca"}, ""),
         # What is not safe has to be spelled out.
-        ({"auth_type": "plain"}, "the method plain lets in without a password or sends it in the clear"),
+        ({"auth_type": "plain"}, "the method plain needs no password or sends it in the clear"),
         ({"auth_type": "plain", "unsafe": True}, ""),
-        ({"auth_type": "trust", "stats_users": []}, "the method trust lets in"),
+        ({"auth_type": "trust", "stats_users": []}, "the method trust needs no password"),
         ({"auth_type": "any", "stats_users": [], "unsafe": True}, ""),
-        ({"rules": [{"method": "password"}]}, "the method password lets in"),
+        ({"rules": [{"method": "password"}]}, "the method password needs no password"),
         ({"rules": [{"method": "password"}], "unsafe": True}, ""),
         # An administrator without a password over TCP, not even then.
         (
             {"auth_type": "trust", "unsafe": True},
-            "the method trust would let anyone in as 'u' of stats_users",
+            "the method trust lets anyone log in as 'u' of stats_users",
         ),
         (
             {"auth_type": "any", "unsafe": True, "admin_users": "a"},
-            "would let anyone in as 'a' of admin_users",
+            "lets anyone log in as 'a' of admin_users",
         ),
         ({"auth_type": "trust", "unsafe": True, "listen_addr": ""}, ""),
-        ({"rules": [TRUST], "unsafe": True}, "rule 1 of pgbouncer_hba would let anyone in as 'u'"),
+        ({"rules": [TRUST], "unsafe": True}, "rule 1 of pgbouncer_hba lets anyone log in as 'u'"),
         (
             {"rules": [{**TRUST, "databases": ["pgbouncer"], "users": ["u"]}], "unsafe": True},
-            "would let anyone in",
+            "lets anyone log in",
         ),
         ({"rules": [{**TRUST, "databases": ["d"]}], "unsafe": True}, ""),
         ({"rules": [{**TRUST, "users": ["v"]}], "unsafe": True}, ""),
         ({"rules": [{**TRUST, "type": "local", "address": None}], "unsafe": True}, ""),
         # Nor one who has none at all.
-        ({"rules": [{}], "users": []}, "'u' of stats_users is none of pgbouncer_users"),
-        ({"rules": [{}], "admin_users": "u, a"}, "'a' of admin_users is none of pgbouncer_users"),
+        ({"rules": [{}], "users": []}, "'u' of stats_users is not in pgbouncer_users"),
+        ({"rules": [{}], "admin_users": "u, a"}, "'a' of admin_users is not in pgbouncer_users"),
         ({"rules": [{}], "users": [], "lookup": True}, ""),
     ],
 )
-def test_how_clients_prove_who_they_are(given: dict[str, Any], said: str) -> None:
+def test_problems_of_authentication(given: dict[str, Any], said: str) -> None:
     found = problems(**given)
     assert len(found) == bool(said)
     assert said in "".join(found)

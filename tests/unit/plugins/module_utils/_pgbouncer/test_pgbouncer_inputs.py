@@ -1,23 +1,10 @@
-"""What becomes of the role's inputs."""
+"""The role's inputs as PgBouncer's databases and users."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import inputs
-
-
-def test_postgresqls_verifier_goes_before_the_password() -> None:
-    users: list[dict[str, Any]] = [
-        {"name": "u", "password": "p"},
-        {"name": "v", "verifier": "V"},
-        {"name": "w", "password": "x"},
-    ]
-    assert inputs.userlist_entries(users, {"u": "U"}) == [
-        {"name": "u", "verifier": "U"},
-        {"name": "v", "verifier": "V"},
-        {"name": "w", "password": "x"},
-    ]
 
 
 def test_databases_are_on_the_server_unless_they_name_their_own() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleFilterError
-from ansible_collections.pooled.postgres.plugins.filter.postgres import derived_settings
 from ansible_collections.pooled.postgres.plugins.module_utils._postgres import tuning
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1 kB\n"
@@ -90,15 +88,6 @@ def test_memory_is_the_hosts_or_that_of_a_cgroup_that_has_less(limits: list[str]
     assert tuning.memory_mb(MEMINFO, limits) == memory
 
 
-def test_memory_that_is_not_told_is_an_error() -> None:
+def test_meminfo_without_memtotal_is_an_error() -> None:
     with pytest.raises(ValueError, match="MemTotal"):
         tuning.memory_mb("", [])
-
-
-def test_the_filter_takes_text_and_says_what_is_wrong() -> None:
-    host = {"memory": "8000", "cores": "2", "disk": "20000", "max_connections": "100"}
-    assert derived_settings(host)["shared_buffers"] == "1984MB"
-    with pytest.raises(AnsibleFilterError, match="Failed to derive settings: "):
-        derived_settings({"memory": "much"})
-    with pytest.raises(AnsibleFilterError, match="Failed to derive settings: "):
-        derived_settings({"memory": 1})

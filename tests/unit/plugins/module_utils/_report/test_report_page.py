@@ -8,9 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from ansible_collections.pooled.postgres.plugins.module_utils._report import page
-from ansible_collections.pooled.postgres.plugins.module_utils._report.chart import chart
-from ansible_collections.pooled.postgres.plugins.module_utils._report.markup import Html, element, joined
+from ansible_collections.pooled.postgres.plugins.module_utils._report import page, plots
 from ansible_collections.pooled.postgres.plugins.module_utils._report.page import Findings
 from ansible_collections.pooled.postgres.plugins.module_utils._report.panels import (
     Board,
@@ -78,15 +76,6 @@ def words(text: str) -> str:
     return re.sub(r"\s+", " ", " ".join(found))
 
 
-# ------------------------------------------------------------------------------------------------- markup
-
-
-def test_text_is_escaped_and_elements_are_not() -> None:
-    found = element("p", "a<b", element("b", '"x" & y'), class_="z", data_it='"1"', hidden=None)
-    assert found == '<p class="z" data-it="&quot;1&quot;">a&lt;b<b>"x" &amp; y</b></p>'
-    assert joined("<", Html("<br>")) == "&lt;<br>"
-
-
 def test_labels_and_errors_cannot_become_markup() -> None:
     evil = "<script>alert(1)</script>"
     panel = Panel("timeseries", "Lines", "", [query("Lines")])
@@ -103,7 +92,7 @@ def test_labels_and_errors_cannot_become_markup() -> None:
     ("value", "shown", "state"),
     [
         (0.5, "50 %", "fine"),
-        (0.8, "80 %", "to be looked at"),
+        (0.8, "80 %", "check"),
         (1.0, "100 %", "wrong"),
         (math.nan, "no data", None),
         (None, "no data", None),
@@ -128,14 +117,14 @@ def test_a_figure_without_thresholds_is_not_judged() -> None:
     ("figure", "targets", "alerts", "verdict"),
     [
         (0.1, ["up"], [], "All is well"),
-        (0.9, ["up"], [], "1 thing to be looked at"),
-        (1.0, ["up"], [], "1 thing is wrong"),
-        (0.1, ["up", "down"], [], "1 thing is wrong"),
-        (1.0, ["down", "down"], [], "3 things are wrong"),
+        (0.9, ["up"], [], "1 problem to check"),
+        (1.0, ["up"], [], "1 problem"),
+        (0.1, ["up", "down"], [], "1 problem"),
+        (1.0, ["down", "down"], [], "3 problems"),
         # What is wrong counts, whatever else is to be looked at.
-        (0.9, ["down"], [], "1 thing is wrong"),
-        (0.1, ["up"], [("warning", "firing")], "1 thing to be looked at"),
-        (0.1, ["up"], [("critical", "firing")], "1 thing is wrong"),
+        (0.9, ["down"], [], "1 problem"),
+        (0.1, ["up"], [("warning", "firing")], "1 problem to check"),
+        (0.1, ["up"], [("critical", "firing")], "1 problem"),
         (0.1, ["up"], [("critical", "pending")], "All is well"),
     ],
 )
@@ -177,72 +166,60 @@ def test_what_is_wrong_is_named_with_its_cause_the_worst_first() -> None:
 # ------------------------------------------------------------------------------------------------- charts
 
 
-def drawn(panel: Panel, *found: Series) -> str:
-    return chart(panel, {panel.queries[0]: list(found)}, WINDOW)
+class Drawn:
+    """A panel's figure, and what was given to be drawn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, panel: Panel, *found: Series) -> None:
+        monkeypatch.setattr(plots, "over_time", self.draw)
+        self.figure = page.chart(panel, {panel.queries[0]: list(found)}, WINDOW)
+
+    def draw(self, _title: str, lines: list[plots.Line], *_: Any, **more: Any) -> str:
+        self.lines, self.thresholds = lines, more["thresholds"]
+        return ""
 
 
-def lines_of(text: str) -> list[str]:
-    return re.findall(
-        r'<path class="line [^"]*" d="(M[^"]*)"', re.sub(r'<svg class="swatch.*?</svg>', "", text)
-    )
-
-
-def test_a_line_goes_from_edge_to_edge_and_says_its_figures() -> None:
+def test_a_line_says_its_last_mean_and_highest_value(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = Panel("timeseries", "Lines", "Why.", [query("Lines")], "s")
-    text = drawn(panel, Series({"host": "db"}, [(WINDOW.start + n * 15, n / 240) for n in range(241)]))
-    (path,) = lines_of(text)
-    assert path.startswith("M0 250.0L")
-    assert path.endswith("L1000 0.0")
-    # What a screen reader says.
-    assert "<title>Lines</title><desc>db now 1 s, at most 1 s</desc>" in text
-    assert words(text).strip().endswith("db 1 s 500 ms 1 s Why.")
-
-
-def test_a_hole_stays_one() -> None:
-    panel = Panel("timeseries", "Lines", "", [query("Lines")])
-    whole_line = series(1, host="db").points
-    (path,) = lines_of(drawn(panel, Series({"host": "db"}, [*whole_line[:50], *whole_line[60:]])))
-    assert path.count("M") == 2
-    (path,) = lines_of(drawn(panel, Series({"host": "db"}, [*whole_line[:50], whole_line[60]])))
-    assert path.endswith("M250 0.0h.1")
-
-
-def test_stacked_lines_add_up() -> None:
-    panel = Panel("timeseries", "Lines", "", [query("Lines")], stacked=True)
-    upper, lower = lines_of(drawn(panel, series(3, host="a"), series(1, host="b")))
-    assert lower.startswith("M0 62.5")
-    assert upper.startswith("M0 0.0")
+    points = [(WINDOW.start + n * 15, n / 240) for n in range(241)]
+    drawn = Drawn(monkeypatch, panel, Series({"host": "db"}, [*points, (WINDOW.end, math.nan)]))
+    assert drawn.lines == [("db", points, "var(--c0)", False)]
+    assert drawn.figure["legend"] == [("var(--c0)", "db", ["1 s", "500 ms", "1 s"])]
+    assert drawn.figure["caption"] == "Why."
 
 
 @pytest.mark.parametrize(
     ("limit", "in_picture"), [(10.0, True), (30.0, True), (31.0, False), (1000.0, False)]
 )
-def test_a_far_limit_does_not_press_the_rest_down(limit: float, in_picture: bool) -> None:
+def test_a_far_limit_does_not_press_the_rest_down(
+    monkeypatch: pytest.MonkeyPatch, limit: float, in_picture: bool
+) -> None:
     rule = {
         "matcher": {"id": "byRegexp", "options": "/^limit/"},
         "properties": [{"id": "custom.lineStyle", "value": {"fill": "dash"}}],
     }
     panel = Panel("timeseries", "Lines", "", [query("Lines")], options={"overrides": [rule]})
-    text = drawn(panel, series(10, host="used"), series(limit, host="limit, it"))
-    assert len(lines_of(text)) == 1 + in_picture
-    assert ("above the picture" in text) != in_picture
+    drawn = Drawn(monkeypatch, panel, series(10, host="used"), series(limit, host="limit, it"))
+    assert [line.dashed for line in drawn.lines] == [False, True][: 1 + in_picture]
     # Its figure is there in any case.
-    assert "limit, it" in words(text)
+    [_used, (_colour, name, _values)] = drawn.figure["legend"]
+    assert name == ("limit, it" if in_picture else "limit, it (above the picture)")
 
 
 @pytest.mark.parametrize(("value", "count"), [(0.1, 0), (0.5, 2), (0.9, 2)])
-def test_thresholds_are_drawn_where_the_line_comes_near(value: float, count: int) -> None:
+def test_thresholds_are_drawn_where_the_line_comes_near(
+    monkeypatch: pytest.MonkeyPatch, value: float, count: int
+) -> None:
     panel = Panel("timeseries", "Lines", "", [query("Lines")], "percentunit", STEPS)
-    text = drawn(panel, series(value, host="db"))
-    assert text.count('class="threshold') == count
-    assert "Dashed: to be looked at from 80 % on, wrong from 100 % on." in words(text)
+    drawn = Drawn(monkeypatch, panel, series(value, host="db"))
+    assert len(drawn.thresholds) == count
+    assert drawn.figure["caption"].endswith("Dashed: check from 80 %, wrong from 100 %.")
 
 
-def test_more_lines_than_can_be_told_apart_are_counted() -> None:
+def test_more_lines_than_can_be_told_apart_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = Panel("timeseries", "Lines", "", [query("Lines")])
-    text = drawn(panel, *(series(float(n), host=f"h{n}") for n in range(1, 12)))
-    assert len(lines_of(text)) == 8
-    assert "and 3 more, none above 3" in words(text)
+    drawn = Drawn(monkeypatch, panel, *(series(float(n), host=f"h{n}") for n in range(1, 12)))
+    assert len(drawn.lines) == 8
+    assert drawn.figure["legend"][-1][1] == "and 3 more, none above 3"
 
 
 def test_marks_and_what_has_no_data() -> None:
@@ -256,7 +233,7 @@ def test_marks_and_what_has_no_data() -> None:
         (WINDOW.start + 1800, WINDOW.start + 1815),
     ]
     text = whole([board(*panels, marks=[runs])], answers)
-    assert text.count('class="mark"') == 2
+    assert text.count("var(--mark)") >= 2
     assert "Shaded: pgbench ran." in words(text)
     assert "Without data: Empty." in words(text)
     assert text.count("<figure") == 1

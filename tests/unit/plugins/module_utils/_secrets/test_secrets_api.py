@@ -20,7 +20,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._secrets.errors im
 
 
 class Reversed:
-    """Stands for a vault: what is on the disk is the text backwards."""
+    """A vault whose encryption is the reversed text."""
 
     def __init__(self) -> None:
         self.encrypted = 0
@@ -68,7 +68,7 @@ def kept(directory: Path, name: str, content: str | bytes, file_mode: int = 0o60
 
 
 class TestFiles:
-    def test_one_private_file_for_each(self, directory: Path) -> None:
+    def test_each_secret_has_a_private_file(self, directory: Path) -> None:
         store = api.FileStore(str(directory))
         assert store.read(["a", "b"]) == {}
         assert store.add({"a": "one", "b": "two"}) == ({"a": "one", "b": "two"}, ["a", "b"], [])
@@ -82,40 +82,40 @@ class TestFiles:
         assert store.read(["b", "c"]) == {"b": "two"}
 
     @pytest.mark.parametrize("content", ["one\n", "one", "one \r\n", "one\n\n"])
-    def test_what_follows_the_value_does_not_count(self, directory: Path, content: str) -> None:
+    def test_trailing_white_space_is_ignored(self, directory: Path, content: str) -> None:
         assert kept(directory, "a", content).read(["a"]) == {"a": "one"}
 
-    def test_an_existing_one_is_never_replaced(self, directory: Path) -> None:
+    def test_an_existing_secret_is_never_replaced(self, directory: Path) -> None:
         store = kept(directory, "a", "first")
         assert store.add({"a": "second", "b": "new"}) == ({"a": "first", "b": "new"}, ["b"], [])
         assert (directory / "a").read_text() == "first"
         assert sorted(path.name for path in directory.iterdir()) == ["a", "b"]
 
     @pytest.mark.parametrize("file_mode", [0o640, 0o604, 0o620, 0o601])
-    def test_a_file_that_others_may_use_is_refused(self, directory: Path, file_mode: int) -> None:
+    def test_a_file_open_to_others_is_refused(self, directory: Path, file_mode: int) -> None:
         store = kept(directory, "a", "one", file_mode)
         with pytest.raises(SecretFileError, match=f"chmod 600 {directory}/a"):
             store.read(["a"])
 
     @pytest.mark.parametrize("directory_mode", [0o750, 0o701, 0o722])
-    def test_a_directory_that_others_may_use_is_refused(self, directory: Path, directory_mode: int) -> None:
+    def test_a_directory_open_to_others_is_refused(self, directory: Path, directory_mode: int) -> None:
         store = kept(directory, "a", "one")
         directory.chmod(directory_mode)
         with pytest.raises(SecretFileError, match=f"chmod 700 {directory}"):
             store.read(["a"])
 
     @pytest.mark.parametrize(("content", "says"), [("", "is empty"), ("\n", "is empty"), (b"\xff", "UTF-8")])
-    def test_what_is_no_secret_is_told(self, directory: Path, content: str | bytes, says: str) -> None:
+    def test_invalid_content_is_refused(self, directory: Path, content: str | bytes, says: str) -> None:
         with pytest.raises(SecretsError, match=says):
             kept(directory, "a", content).read(["a"])
 
-    def test_a_directory_in_its_place_is_told(self, directory: Path) -> None:
+    def test_a_directory_instead_of_a_file_is_refused(self, directory: Path) -> None:
         (directory / "a").mkdir(parents=True)
         directory.chmod(0o700)
         with pytest.raises(SecretFileError, match=f"Failed to read {directory}/a: Is a directory"):
             api.FileStore(str(directory)).read(["a"])
 
-    def test_an_unreadable_file_is_told(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreadable_file_is_an_error(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = kept(directory, "a", "one")
 
         def refuse(*_: Any) -> None:
@@ -134,7 +134,7 @@ class TestFiles:
             api.FileStore(str(directory)).add({"a": "one"})
         assert list(directory.iterdir()) == []
 
-    def test_removal_takes_the_empty_directory_along(self, directory: Path) -> None:
+    def test_removal_removes_the_empty_directory(self, directory: Path) -> None:
         store = kept(directory, "a", "one")
         kept(directory, "b", "two")
         assert store.present(["a", "c"]) == ["a"]
@@ -145,7 +145,7 @@ class TestFiles:
 
 
 class TestVaultFile:
-    def test_one_private_file_for_all(self, vault_file: Path) -> None:
+    def test_all_secrets_share_one_private_file(self, vault_file: Path) -> None:
         store = api.VaultStore(str(vault_file), Reversed())
         assert store.read(["a"]) == {}
         assert store.add({"a": "1", "b": "two"}) == ({"a": "1", "b": "two"}, ["a", "b"], [])
@@ -162,7 +162,7 @@ class TestVaultFile:
         assert vault_file.read_bytes()[::-1] == b"a: first\nother: stays\nb: new\n"
         assert mode(vault_file) == 0o640
 
-    def test_nothing_is_written_where_nothing_is_new(self, vault_file: Path) -> None:
+    def test_the_file_is_written_only_for_new_secrets(self, vault_file: Path) -> None:
         vault = Reversed()
         store = api.VaultStore(str(vault_file), vault)
         store.add({"a": "first"})
@@ -178,7 +178,7 @@ class TestVaultFile:
         assert (tmp_path / "elsewhere.yml").read_bytes()[::-1] == b"a: one\n"
 
     @pytest.mark.parametrize("plain", ["- a list\n", "text\n", "", "a: [\n", "a: !vault x\n"])
-    def test_what_is_no_mapping_is_told_and_not_shown(self, vault_file: Path, plain: str) -> None:
+    def test_content_that_is_no_mapping_is_refused_and_not_shown(self, vault_file: Path, plain: str) -> None:
         vault_file.parent.mkdir()
         vault_file.write_text(plain[::-1])
         with pytest.raises(VaultError, match="not YAML of the form NAME: VALUE") as caught:
@@ -186,7 +186,7 @@ class TestVaultFile:
         assert "list" not in str(caught.value)
 
     @pytest.mark.parametrize(("entry", "says"), [("''", "a in .* is empty"), ("12", "a in .*quotes")])
-    def test_unfit_values_are_told(self, vault_file: Path, entry: str, says: str) -> None:
+    def test_invalid_values_are_refused(self, vault_file: Path, entry: str, says: str) -> None:
         vault_file.parent.mkdir()
         vault_file.write_text(f"a: {entry}\n"[::-1])
         with pytest.raises(UnfitSecretError, match=says):

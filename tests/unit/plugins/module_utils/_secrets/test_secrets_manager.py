@@ -1,4 +1,4 @@
-"""Secrets in Secrets Manager, as moto emulates it."""
+"""Secrets in the Secrets Manager that moto emulates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VALUE = "a-value-of-a-test"
 
 
 class Counting:
-    """Counts the calls that go to a client."""
+    """Count the calls to a client."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -44,7 +44,7 @@ def store(client: Counting) -> ManagerStore:
 
 @pytest.fixture
 def enforced(aws: Any) -> Iterator[Any]:
-    """A maker of stores whose credentials may do the given actions only."""
+    """Return a function that makes stores whose credentials allow only the given actions."""
     iam = aws.client("iam")
 
     def make(*actions: str) -> ManagerStore:
@@ -61,7 +61,7 @@ def enforced(aws: Any) -> Iterator[Any]:
     aws.ask("reset-auth", b"inf")
 
 
-def test_created_with_tag_and_found_with_one_call(store: ManagerStore, client: Counting) -> None:
+def test_new_secrets_have_the_tag_and_are_read_with_one_call(store: ManagerStore, client: Counting) -> None:
     assert store.read(["a", "b"]) == {}
     assert store.add({"a": "one", "b": "two"}) == ({"a": "one", "b": "two"}, ["a", "b"], [])
     there = {secret["Name"]: secret["Tags"] for secret in client.client.list_secrets()["SecretList"]}
@@ -72,7 +72,7 @@ def test_created_with_tag_and_found_with_one_call(store: ManagerStore, client: C
     assert client.calls == ["batch_get_secret_value"]
 
 
-def test_twenty_at_a_time(store: ManagerStore, client: Counting) -> None:
+def test_secrets_are_read_in_batches_of_twenty(store: ManagerStore, client: Counting) -> None:
     names = [f"n{number}" for number in range(41)]
     store.add(dict.fromkeys(names, VALUE))
     client.calls.clear()
@@ -80,13 +80,15 @@ def test_twenty_at_a_time(store: ManagerStore, client: Counting) -> None:
     assert client.calls == ["batch_get_secret_value"] * 3
 
 
-def test_one_that_another_run_made_meanwhile_is_taken(store: ManagerStore, client: Counting) -> None:
+def test_the_secret_of_a_faster_run_is_used(store: ManagerStore, client: Counting) -> None:
     client.client.create_secret(Name="pooled/a", SecretString="first")
     assert store.add({"a": "second"}) == ({"a": "first"}, [], [])
     assert client.client.get_secret_value(SecretId="pooled/a")["SecretString"] == "first"
 
 
-def test_removed_for_seven_days_and_restored_with_its_value(store: ManagerStore, client: Counting) -> None:
+def test_a_removed_secret_is_restored_with_its_value_within_seven_days(
+    store: ManagerStore, client: Counting
+) -> None:
     store.add({"a": "one"})
     assert store.present(["a", "b"]) == ["a"]
     store.remove(["a"])
@@ -108,7 +110,7 @@ def test_force_leaves_nothing_to_restore(store: ManagerStore, client: Counting) 
     assert client.client.list_secrets(IncludePlannedDeletion=True)["SecretList"] == []
 
 
-def test_what_was_not_made_here_is_not_removed(store: ManagerStore, client: Counting) -> None:
+def test_a_secret_of_another_stack_is_not_removed(store: ManagerStore, client: Counting) -> None:
     client.client.create_secret(Name="pooled/a", SecretString="one")
     client.client.create_secret(Name="pooled/b", SecretString="two", Tags=[{"Key": "Stack", "Value": "x"}])
     assert store.read(["a", "b"]) == {"a": "one", "b": "two"}
@@ -116,9 +118,9 @@ def test_what_was_not_made_here_is_not_removed(store: ManagerStore, client: Coun
     assert store.strangers == ["a", "b"]
 
 
-def test_what_is_no_text_is_told(store: ManagerStore, client: Counting) -> None:
+def test_a_binary_secret_is_refused(store: ManagerStore, client: Counting) -> None:
     client.client.create_secret(Name="pooled/a", SecretBinary=b"x")
-    with pytest.raises(UnfitSecretError, match="secret pooled/a: it is no text"):
+    with pytest.raises(UnfitSecretError, match="secret pooled/a: it is binary"):
         store.read(["a"])
 
 
@@ -134,7 +136,7 @@ def test_a_denied_action_is_named(enforced: Any) -> None:
 
 
 def _stubbed(*answers: dict[str, Any]) -> tuple[ManagerStore, list[float]]:
-    """Return a store that gets these answers to its looks, and how long it slept."""
+    """Return a store whose reads get these answers, and the seconds that it slept."""
     client = boto3.client(
         "secretsmanager", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x"
     )
@@ -163,7 +165,7 @@ def test_a_secret_whose_value_is_denied_is_named() -> None:
         store.read(["a"])
 
 
-def test_the_action_that_was_denied_is_named_though_the_operation_has_another_name() -> None:
+def test_the_denied_action_is_named_even_if_the_operation_has_another_name() -> None:
     text = "User: x is not authorized to perform: secretsmanager:TagResource on resource: y"
     store, _ = _stubbed({"call": "create_secret", "error": "AccessDeniedException", "message": text})
     with pytest.raises(
@@ -172,13 +174,13 @@ def test_the_action_that_was_denied_is_named_though_the_operation_has_another_na
         store.add({"a": VALUE})
 
 
-def test_another_error_of_a_secret_is_told() -> None:
+def test_another_error_of_a_secret_is_reported() -> None:
     store, _ = _stubbed(_error("DecryptionFailure", "no key"))
     with pytest.raises(SecretsManagerError, match=r"pooled/a: no key \(GetSecretValue: DecryptionFailure\)"):
         store.read(["a"])
 
 
-def test_an_empty_one_is_told() -> None:
+def test_an_empty_secret_is_refused() -> None:
     # AWS keeps none today, and botocore refuses to send or stub one.
     client = Mock()
     client.batch_get_secret_value.return_value = {"SecretValues": [{"Name": "pooled/a", "SecretString": ""}]}
@@ -187,25 +189,25 @@ def test_an_empty_one_is_told() -> None:
         store.read(["a"])
 
 
-def test_a_new_one_that_does_not_show_yet_is_waited_for() -> None:
+def test_a_new_secret_is_read_again_until_it_shows() -> None:
     store, slept = _stubbed(TAKEN, _error("ResourceNotFoundException"), FOUND)
     assert store.add({"a": VALUE}) == ({"a": "one"}, [], [])
     assert slept == [1.0]
 
 
-def test_one_that_never_shows_is_told() -> None:
+def test_a_secret_that_stays_without_a_value_is_an_error() -> None:
     store, slept = _stubbed(TAKEN, *[_error("ResourceNotFoundException")] * 6)
-    with pytest.raises(SecretsManagerError, match="pooled/a: it is there, but has no value yet"):
+    with pytest.raises(SecretsManagerError, match="pooled/a: it exists but has no value yet"):
         store.add({"a": VALUE})
     assert len(slept) == 5
 
 
-def test_pages_are_turned() -> None:
+def test_all_pages_are_read() -> None:
     store, _ = _stubbed({"SecretValues": [], "NextToken": "more"}, FOUND)
     assert store.read(["a"]) == {"a": "one"}
 
 
-def test_no_answer_is_told() -> None:
+def test_a_missing_answer_is_reported() -> None:
     client = boto3.client(
         "secretsmanager",
         region_name="eu-west-1",

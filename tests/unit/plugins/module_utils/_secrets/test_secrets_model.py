@@ -1,4 +1,4 @@
-"""Secrets by name: what is missing, what is made, what is told."""
+"""Secrets by name: generation, removal, and the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._secrets.errors im
 
 
 class Memory:
-    """A store that keeps nothing longer than a test."""
+    """A store in memory."""
 
     place = "memory"
 
@@ -54,7 +54,7 @@ def run(store: Memory, names: list[str], check_mode: bool = False, **params: Any
     return model.ensure(store, given, check_mode)
 
 
-def test_missing_is_generated_and_present_is_kept() -> None:
+def test_a_missing_secret_is_generated_and_an_existing_one_kept() -> None:
     store = Memory({"a": "mine"})
     result = run(store, ["b", "a", "b"])
     assert store.calls == ["add b"]
@@ -71,7 +71,7 @@ def test_missing_is_generated_and_present_is_kept() -> None:
     assert store.calls == ["add b"]
 
 
-def test_check_mode_says_what_would_be_and_keeps_nothing() -> None:
+def test_check_mode_predicts_and_stores_nothing() -> None:
     store = Memory({"a": "mine"}, {"c": "old"})
     result = run(store, ["a", "b", "c"], check_mode=True)
     assert (result["changed"], result["created"], result["restored"]) == (True, ["b"], ["c"])
@@ -80,7 +80,7 @@ def test_check_mode_says_what_would_be_and_keeps_nothing() -> None:
     assert result["secrets"]["b"] not in str(result["diff"])
 
 
-def test_values_are_returned_only_where_they_are_asked_for() -> None:
+def test_values_are_returned_only_on_request() -> None:
     store = Memory({"a": "mine"})
     assert "mine" not in str(run(store, ["a"], return_values=False))
 
@@ -95,7 +95,7 @@ def test_removal(check_mode: bool, calls: list[str]) -> None:
     assert run(Memory({}), ["a"], state="absent")["changed"] is False
 
 
-def test_generated_are_of_letters_and_digits_and_never_the_same() -> None:
+def test_generated_secrets_are_letters_and_digits_and_differ() -> None:
     made = [model.generate() for _ in range(200)]
     assert len(set(made)) == 200
     assert {len(one) for one in made} == {32}
@@ -103,12 +103,12 @@ def test_generated_are_of_letters_and_digits_and_never_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "a\nb", "a\0b", "é" * 101])
-def test_no_name_for_a_file(name: str) -> None:
+def test_invalid_file_names(name: str) -> None:
     with pytest.raises(InvalidInputError, match="Failed to accept the secret"):
         model.check_file_names([name])
 
 
-def test_names_for_files() -> None:
+def test_valid_file_names() -> None:
     model.check_file_names(["myuser", "my user", 'my"user', "a.b", "é" * 100])
 
 
@@ -133,7 +133,7 @@ def test_names_for_secrets_manager(prefix: str, name: str, fits: bool) -> None:
 
 
 @pytest.mark.parametrize(("value", "says"), [("", "is empty"), (12, "quotes"), (None, "quotes")])
-def test_unfit_values(value: object, says: str) -> None:
+def test_invalid_values(value: object, says: str) -> None:
     with pytest.raises(UnfitSecretError, match=says):
         model.check_value("the place", value)
 

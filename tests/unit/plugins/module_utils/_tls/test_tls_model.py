@@ -1,15 +1,14 @@
-"""Names, dates and modes of TLS, as pure functions."""
+"""Names and modes of TLS."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from ansible_collections.pooled.postgres.plugins.module_utils._tls import model
 
 
-def test_names_are_told_from_addresses_and_come_once() -> None:
+def test_names_and_addresses_come_once() -> None:
     given = ["db-1", "10.0.2.4", "", "db-1", "fd00::0:4", "*.example.com"]
     wanted = ["DNS:db-1", "IP:10.0.2.4", "IP:fd00::4", "DNS:*.example.com"]
     assert model.alternative_names(given) == wanted
@@ -36,7 +35,7 @@ def test_names_are_told_from_addresses_and_come_once() -> None:
         (".".join(["a" * 60] * 5), False),
     ],
 )
-def test_names_are_host_names_or_addresses(name: str, good: bool) -> None:
+def test_reject_names_that_are_no_host_names_or_addresses(name: str, good: bool) -> None:
     assert (model.name_problems([name]) == []) is good
 
 
@@ -51,26 +50,8 @@ def test_names_are_host_names_or_addresses(name: str, good: bool) -> None:
         ({"key": "b"}, True, 1),
     ],
 )
-def test_given_files_are_complete(files: dict[str, Any], authority_only: bool, said: int) -> None:
+def test_given_files_must_be_complete(files: dict[str, Any], authority_only: bool, said: int) -> None:
     assert len(model.file_problems(files, authority_only)) == said
-
-
-@pytest.mark.parametrize(
-    ("not_after", "days"),
-    [
-        ("20260131120000Z", 30),
-        ("20260131115959Z", 29),
-        ("20260101120001Z", 0),
-        ("20260101115959Z", -1),
-        ("20251201000000Z", -32),
-    ],
-)
-def test_days_left(not_after: str, days: int) -> None:
-    assert model.days_left(not_after, datetime(2026, 1, 1, 12, tzinfo=UTC)) == days
-
-
-def test_days_left_of_now() -> None:
-    assert model.days_left("20200101000000Z") < 0 < model.days_left("99990101000000Z")
 
 
 @pytest.mark.parametrize(
@@ -103,5 +84,5 @@ def test_probe_address(listened: list[str] | str, address: str) -> None:
         ("disable", "", False),
     ],
 )
-def test_modes_that_a_socket_can_not_keep_are_refused(mode: str, host: Any, refused: bool) -> None:
+def test_reject_modes_that_a_unix_socket_cannot_keep(mode: str, host: Any, refused: bool) -> None:
     assert bool(model.server_problems(mode, [{"name": "shop", "host": host}])) is refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -9,12 +10,9 @@ from typing import Any
 
 import benchmark_documents as documents
 import pytest
-from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import (
-    charts,
-    markdown,
-    page,
-    reading,
-)
+from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report import answer, pages, words
+from ansible_collections.pooled.postgres.plugins.module_utils._report import plots, render
+from markupsafe import Markup
 
 EVIL = '<script src="https://e.example/x.js">alert(1)</script>"|`x`\n# [a](https://e.example)'
 DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -23,30 +21,45 @@ DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "only direct": documents.only_direct,
     "interrupted": documents.interrupted,
     "without samples": documents.without_samples,
-    "nulls": lambda: documents.nulls(documents.document()),
-    "of other kinds": lambda: of_other_kinds(documents.document()),
     "hostile": lambda: documents.hostile(EVIL),
-    "nothing": dict,
+    "nothing finished": lambda: unfinished(documents.document()),
 }
 COMPARISONS: dict[str, Callable[[], dict[str, Any]]] = {
     "whole": documents.comparison,
-    "nulls": lambda: documents.nulls(documents.comparison()),
-    "of other kinds": lambda: of_other_kinds(documents.comparison()),
-    "nothing": dict,
+    "nothing in common": lambda: documents.comparison() | {"rows": [], "differences": []},
+    "one case": lambda: documents.comparison() | {"rows": documents.comparison()["rows"][:2]},
 }
 each_document = pytest.mark.parametrize("name", DOCUMENTS)
 each_comparison = pytest.mark.parametrize("name", COMPARISONS)
 
 
-def of_other_kinds(value: Any) -> Any:
-    """Return the same with a text for a figure, a figure for a text, and nan for some."""
-    if isinstance(value, dict):
-        return {key: of_other_kinds(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [of_other_kinds(one) for one in value]
-    if isinstance(value, float):
-        return float("nan")
-    return 7 if isinstance(value, str) else str(value)
+@pytest.fixture(autouse=True)
+def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no chart but where a test asks for it: each takes a tenth of a second."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(
+            plots, "svg", lambda _spec, title: Markup("<svg><title>{}</title></svg>").format(title)
+        )
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Draw the charts."""
+
+
+def unfinished(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document whose runs all failed, on a host of which nothing is known."""
+    runs = [{**run, **dict.fromkeys(("start", "end", "tps", "seconds"))} for run in document["runs"][:1]]
+    connections: dict[str, Any] = {"connect_ms": {}, "memory_kb_per_client": None, "most_clients": None}
+    system: dict[str, Any] = {"time": "now", "target": "lab", "max_connections": None, "settings": {}}
+    nothing = {"runs": runs, "summary": [], "connections": connections, "system": system}
+    return {**document, **nothing, "samples": {"interval": 1, "rows": []}, "complete": False}
+
+
+def made(name: str) -> dict[str, Any]:
+    """Return a document with its answer, as ``results.document`` makes it."""
+    document = DOCUMENTS[name]()
+    return document | {"answer": document["answer"] or answer.answer(document)}
 
 
 class Reader(HTMLParser):
@@ -113,21 +126,24 @@ def check(text: str) -> Reader:
     # Each place is there once, and links lead to one.
     assert len(found.ids) == len(set(found.ids))
     assert {value[1:] for name, value in found.attributes if name == "href"} <= set(found.ids)
-    for coordinates in [
-        value for name, value in found.attributes if name in ("d", "style", "x", "y", "width")
-    ]:
-        assert not re.search("nan|inf|None", coordinates)
+    for name, value in found.attributes:
+        assert name not in ("d", "transform", "x2", "y2") or not re.search("NaN|nan|inf|None|null", value)
     return found
 
 
+def test_the_page_with_its_charts_is_whole_and_loads_nothing(drawn: None) -> None:
+    check(pages.html(made("hostile")))
+    check(pages.comparison_html(documents.comparison()))
+
+
 @each_document
-def test_the_page_is_whole_and_loads_nothing(name: str) -> None:
-    check(page.render_html(DOCUMENTS[name]()))
+def test_the_page_is_whole(name: str) -> None:
+    check(pages.html(made(name)))
 
 
 @each_comparison
-def test_the_page_of_a_comparison_is_whole_and_loads_nothing(name: str) -> None:
-    check(page.render_comparison_html(COMPARISONS[name]()))
+def test_the_page_of_a_comparison_is_whole(name: str) -> None:
+    check(pages.comparison_html(COMPARISONS[name]()))
 
 
 def rows_of(text: str) -> Iterator[list[str]]:
@@ -145,7 +161,7 @@ def tables_of(text: str) -> Iterator[list[list[str]]]:
 
 @each_document
 def test_markdown_has_whole_tables_and_no_markup_of_others(name: str) -> None:
-    text = markdown.render_markdown(DOCUMENTS[name]())
+    text = pages.markdown(made(name))
     for table in tables_of(text):
         assert len({len(row) for row in table}) == 1
         assert set("".join(table[1])) <= set("-:")
@@ -157,7 +173,7 @@ def test_markdown_has_whole_tables_and_no_markup_of_others(name: str) -> None:
 
 @each_comparison
 def test_markdown_of_a_comparison_has_whole_tables(name: str) -> None:
-    text = markdown.render_comparison_markdown(COMPARISONS[name]())
+    text = pages.comparison_markdown(COMPARISONS[name]())
     assert text.startswith("# Two benchmarks compared\n")
     for table in tables_of(text):
         assert len({len(row) for row in table}) == 1
@@ -165,9 +181,9 @@ def test_markdown_of_a_comparison_has_whole_tables(name: str) -> None:
 
 def test_a_text_of_others_is_a_text() -> None:
     document = documents.hostile(EVIL)
-    found = check(page.render_html(document))
+    found = check(pages.html(document))
     assert "alert(1)" in found.words
-    text = markdown.render_markdown(document)
+    text = pages.markdown(document)
     assert "\\<script" in text
     assert "\n# [a]" not in text
 
@@ -196,8 +212,8 @@ def figures(run: dict[str, Any]) -> Iterator[Any]:
 
 def cells_of(form: str, document: dict[str, Any]) -> list[list[str]]:
     if form == "html":
-        return Reader(page.render_html(document)).cells
-    return list(rows_of(markdown.render_markdown(document)))
+        return Reader(pages.html(document)).cells
+    return list(rows_of(pages.markdown(document)))
 
 
 @pytest.mark.parametrize("form", ["html", "markdown"])
@@ -206,22 +222,22 @@ def test_every_figure_of_every_run_and_case_is_in_a_table(form: str, name: str) 
     document = DOCUMENTS[name]()
     rows = cells_of(form, document)
     for run in document["runs"]:
-        path = reading.path_name(run["path"])
+        path = words.path_name(run["path"])
         own = [
             cell
             for row in rows
-            if row[:3] == [reading.plain(run["clients"]), path, str(run["repeat"])]
+            if row[:3] == [words.plain(run["clients"]), path, str(run["repeat"])]
             for cell in row
         ]
-        assert {reading.plain(value) for value in figures(run)} <= set(own)
+        assert {words.plain(value) for value in figures(run)} <= set(own)
         assert run["raw"] in own
     for case in document["summary"]:
         for path, side in case["paths"].items():
-            wanted = {reading.plain(value) for value in (side["tps"]["median"], *side["latency_ms"].values())}
-            start = [reading.plain(case["clients"]), reading.path_name(path)]
+            wanted = {words.plain(value) for value in (side["tps"]["median"], *side["latency_ms"].values())}
+            start = [words.plain(case["clients"]), words.path_name(path)]
             assert any(wanted <= set(row) for row in rows if row[:2] == start)
         for one in case["comparisons"]:
-            start = [reading.plain(case["clients"]), reading.path_name(one["path"])]
+            start = [words.plain(case["clients"]), words.path_name(one["path"])]
             assert any(one["verdict"] in row for row in rows if row[:2] == start)
 
 
@@ -229,40 +245,40 @@ def test_every_figure_of_every_run_and_case_is_in_a_table(form: str, name: str) 
 def test_every_row_of_a_comparison_is_in_a_table(form: str) -> None:
     comparison = documents.comparison()
     rows = (
-        Reader(page.render_comparison_html(comparison)).cells
+        Reader(pages.comparison_html(comparison)).cells
         if form == "html"
-        else list(rows_of(markdown.render_comparison_markdown(comparison)))
+        else list(rows_of(pages.comparison_markdown(comparison)))
     )
     for one in comparison["rows"]:
-        start = [reading.plain(one["clients"]), reading.path_name(one["path"])]
-        wanted = [reading.plain((one[side] or {}).get(end)) for side in "ab" for end in ("median",)]
-        wanted += [reading.ratio(one["ratio"])]
+        start = [words.plain(one["clients"]), words.path_name(one["path"])]
+        wanted = [words.plain((one[side] or {}).get(end)) for side in "ab" for end in ("median",)]
+        wanted += [words.ratio(one["ratio"])]
         assert any(set(wanted) <= set(row) for row in rows if row[:2] == start)
     for one in comparison["differences"]:
-        name = one["what"] if form == "html" else markdown.escaped(one["what"])
-        assert [name, reading.text(one["a"]), reading.text(one["b"])] in rows
+        name = one["what"] if form == "html" else render._markdown(one["what"])
+        assert [name, words.text(one["a"]), words.text(one["b"])] in rows
 
 
 def test_the_page_says_first_what_matters() -> None:
     document = documents.document() | {"answer": ["It pays.", "It costs."]}
-    words = check(page.render_html(document)).words
+    words = check(pages.html(document)).words
     order = [
         "It pays.",
         "It costs.",
-        "12 of 105 runs ended with an error",
-        "Transactions a second",
+        "12 of 105 runs failed",
+        "Transactions per second",
         "Latency, p99",
         "What a connection costs",
         "6.12 kB",
         "Beyond max_connections",
         "too many clients already",
-        "What happened inside",
+        "Inside PgBouncer and PostgreSQL",
         "Clients of PgBouncer",
         "All figures",
-        "What it was measured on",
+        "System",
         "AMD EPYC",
         "shared_buffers",
-        "How to repeat it",
+        "Repeat the benchmark",
         "git checkout 3ba3482",
     ]
     # The names of sections are links before.
@@ -273,17 +289,17 @@ def test_the_page_says_first_what_matters() -> None:
 
 
 def test_boards_are_put_in_as_they_are() -> None:
-    text = page.render_html(documents.document(), '<section id="pooled-x"><h2>Pooling</h2></section>')
+    text = pages.html(documents.document(), '<section id="pooled-x"><h2>Pooling</h2></section>')
     assert '<section id="pooled-x"><h2>Pooling</h2></section>' in text
-    assert "What Prometheus saw" in check(text).words
-    assert "What Prometheus saw" not in check(page.render_html(documents.document())).words
+    assert ">Prometheus</h2>" in text
+    assert ">Prometheus</h2>" not in pages.html(documents.document())
 
 
 def test_a_plan_of_ones_own_can_be_given_again() -> None:
     document = documents.document()
     document["plan"] |= {"name": "custom", "seconds": None, "cases": [{"script": "a`b", "clients": 5}]}
-    assert reading.command(document)[-1] == "python runner.py bench --target lab --plan plan.json"
-    for text in (page.render_html(document), markdown.render_markdown(document)):
+    assert words.command(document)[-1] == "python runner.py bench --target lab --plan plan.json"
+    for text in (html.unescape(pages.html(document)), pages.markdown(document)):
         assert '"clients": 5' in text
         assert '"seconds"' not in text
 
@@ -291,7 +307,7 @@ def test_a_plan_of_ones_own_can_be_given_again() -> None:
 def test_a_command_has_the_paths_that_are_not_the_plan_s_own() -> None:
     document = documents.document()
     document["plan"] |= {"name": "quick", "paths": ["direct", "tls"]}
-    assert reading.command(document)[-1].endswith(
+    assert words.command(document)[-1].endswith(
         """--plan quick -e '{"benchmark_paths": ["direct", "tls"]}'"""
     )
 
@@ -300,7 +316,7 @@ def test_a_command_is_quoted() -> None:
     document = documents.document()
     document["system"] |= {"target": "x; rm -r /", "commit": None}
     document["plan"] |= {"name": "$(id)", "paths": ["direct", "pooled"]}
-    assert reading.command(document) == ["python runner.py bench --target 'x; rm -r /' --plan '$(id)'"]
+    assert words.command(document) == ["python runner.py bench --target 'x; rm -r /' --plan '$(id)'"]
 
 
 @pytest.mark.parametrize(
@@ -317,14 +333,13 @@ def test_a_command_is_quoted() -> None:
     ],
 )
 def test_a_value_in_one_line(value: Any, shown: str) -> None:
-    assert reading.text(value) == shown
+    assert words.text(value) == shown
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
         (None, "-"),
-        ("7", "-"),
         (True, "-"),
         (float("nan"), "-"),
         (0, "0"),
@@ -333,7 +348,7 @@ def test_a_value_in_one_line(value: Any, shown: str) -> None:
     ],
 )
 def test_a_figure_of_a_table(value: Any, shown: str) -> None:
-    assert reading.plain(value) == shown
+    assert words.plain(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -346,31 +361,32 @@ def test_a_figure_of_a_table(value: Any, shown: str) -> None:
     ],
 )
 def test_a_moment(value: Any, shown: str) -> None:
-    assert reading.moment(value) == ("-" if value is None else shown)
+    assert words.moment(value) == ("-" if value is None else shown)
 
 
 def test_a_path_has_the_same_look_whatever_else_was_measured() -> None:
-    whole, alone = reading.looks(documents.document()), reading.looks(documents.only_direct())
+    whole, alone = words.looks(documents.document()), words.looks(documents.only_direct())
     assert whole["direct"] == alone["direct"]
     assert len(set(whole.values())) == len(whole)
-    text = "".join(
-        charts.of_group(reading.groups(reading.cases(documents.document()))["tpcb-like"], whole, 100)
+
+
+def test_one_number_of_clients_gives_bars_and_several_a_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves, bars = [], []
+    monkeypatch.setattr(plots, "over_number", lambda title, *_, **__: curves.append(title))
+    monkeypatch.setattr(plots, "bars", lambda _title, cases, _unit: bars.append([*cases]))
+    text = pages.html(documents.document())
+    titles = ["Transactions per second", "Latency, p50", "Latency, p95", "Latency, p99"]
+    assert curves == titles * 2
+    assert bars == [["select-only, 20 clients, reconnecting"]] * len(titles)
+    assert "Without the time to connect" in text
+
+
+def test_latencies_share_an_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    also = []
+    monkeypatch.setattr(
+        plots, "over_number", lambda _title, _curves, unit, **how: also.append((unit, how.get("also")))
     )
-    for look in ("c0 d0", "c1 d1", "c2 d2"):
-        assert f'class="line {look}"' in text
-
-
-def test_one_number_of_clients_gives_bars_and_several_a_curve() -> None:
-    text = page.render_html(documents.document())
-    bars = text.partition("Single cases")[2].partition("What a connection costs")[0]
-    assert "select-only, a connection for each transaction, 20 clients" in bars
-    assert 'class="plot"' not in bars
-    assert "Without the time to connect" in bars
-
-
-def test_samples_that_are_no_rows_are_left_out() -> None:
-    rows = [[1, 2], None, "x", [], [None, 1], [3, 1, 2, 3, 4, 5, 6, 7]]
-    assert list(reading.samples({"samples": {"rows": rows}})) == [
-        [1, 2, None, None, None, None, None],
-        [3, 1, 2, 3, 4, 5, 6],
-    ]
+    pages.html(documents.document())
+    first = [figures for unit, figures in also if unit == "ms"][:3]
+    assert first[0]
+    assert first == [first[0]] * 3
