@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
-from markupsafe import Markup
+from ansible_collections.pooled.postgres.plugins.module_utils._report.render import safe
 
 # As wide as a phone, in CSS pixels: on a wide screen two stand beside each other and grow.
 WIDTH, HEIGHT = 400, 150
@@ -69,16 +70,15 @@ class Curve(NamedTuple):
     points: Sequence[Point]
 
 
-def svg(spec: Mapping[str, Any], title: str) -> Markup:
+def svg(spec: Mapping[str, Any], title: str) -> str:
     """Return a chart; without vl-convert, a sentence in its place."""
     try:
         import vl_convert  # noqa: PLC0415 - 80 MB that only a page needs
     except ImportError:
-        return Markup('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
+        return safe('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
     text = _NEEDLESS.sub("", vl_convert.vegalite_to_svg({"width": WIDTH, "config": _CONFIG, **spec}))
     text = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), text)
-    head = Markup('<svg role="img" aria-label="{}" ').format(title)
-    return head + Markup(text.removeprefix("<svg "))  # noqa: S704 - Vega escapes its texts
+    return safe(f'<svg role="img" aria-label="{escape(title)}" {text.removeprefix("<svg ")}')
 
 
 def _layer(values: Sequence[Mapping[str, Any]], mark: Any, **encoding: Any) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ def over_time(
     thresholds: Sequence[tuple[float, str]] = (),
     marks: Sequence[tuple[float, float]] = (),
     strips: Sequence[tuple[float, float, str]] = (),
-) -> Markup:
+) -> str:
     """Return lines over time.
 
     Args:
@@ -189,7 +189,7 @@ def over_number(
     reference: tuple[float, str] | None = None,
     also: Sequence[float] = (),
     from_0: bool = False,
-) -> Markup:
+) -> str:
     """Return curves with the range of each point, and a cross where a run failed.
 
     Args:
@@ -268,7 +268,7 @@ def figures_of(curves: Iterable[Curve]) -> list[float]:
 # ---------------------------------------------------------------------------------------------------- bars
 
 
-def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> Markup:
+def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> str:
     """Return a bar for the single point of each curve; each case has its own scale."""
     rows: list[dict[str, Any]] = []
     for case, curves in cases.items():
