@@ -37,7 +37,8 @@ _COLOUR = {"color": {"field": "colour", "scale": None}}
 # Vega's SVG without what the page does not need: it becomes half as large.
 _NEEDLESS = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>|<text[^>]*/>'
-    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version|opacity="1)="[^"]*"'
+    r'| opacity="1"(?=[ />])'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version)="[^"]*"'
 )
 _TAG = re.compile(r"<[^>]+>")
 _DECIMALS = re.compile(r"(\d+\.\d)\d+")
