@@ -206,7 +206,9 @@ def test_outputs_without_a_monitoring_host(state: Path, outputs: str | None) -> 
         (state / "outputs.json").unlink()
     else:
         (state / "outputs.json").write_text(outputs)
-    with pytest.raises(ReportError, match=r"monitoring host of lab: .*Run `python runner.py up --target lab`"):
+    with pytest.raises(
+        ReportError, match=r"monitoring host of lab: .*Run `python runner.py up --target lab`"
+    ):
         api.write(ROOT, state, "lab", 600)
 
 
