@@ -244,8 +244,7 @@ extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Candidates are validated in check mode, too, unless a certificate that they name does not
-    exist yet.
+    details: It validates in check mode, too, unless a certificate of a candidate does not exist yet.
   diff_mode:
     support: full
     details: It hides passwords. Of the userlist it shows names and kinds of verifiers.
