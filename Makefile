@@ -28,7 +28,7 @@ endif
 help:  ## List the targets
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo:  ## Environment, lab, site, and a short benchmark: direct against pooled
+demo:  ## Create the environment, the lab and the site, and run a short benchmark
 	@tools/early & early=$$!
 	$(MAKE) env
 	# The role repeats what failed, and says why.
@@ -39,7 +39,7 @@ demo:  ## Environment, lab, site, and a short benchmark: direct against pooled
 up bench status report: env  ## A single step of the demo
 	@$(BIN)/python runner.py $@ --target lab
 
-down: env  ## Remove the lab without a trace (KEEP_IMAGE=1 keeps the hosts' image)
+down: env  ## Remove the lab (KEEP_IMAGE=1 keeps the host image)
 	@$(BIN)/python runner.py down --target lab
 
 env: .venv/.ready  ## Create the Python environment for runs

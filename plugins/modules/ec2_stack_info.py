@@ -31,7 +31,7 @@ options:
     type: str
   image:
     description:
-      - The image to return: the newest available one that fits.
+      - The image to return, which is the newest available match.
       - Either O(image.id), or O(image.owner) and O(image.name).
     type: dict
     suboptions:

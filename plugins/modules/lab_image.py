@@ -84,7 +84,7 @@ def main() -> None:
     params = module.params
     try:
         if params["state"] == "absent":
-            images = image.tags(params["name"]) if module.check_mode else image.remove(params["name"])
+            images = image.unused(params["name"]) if module.check_mode else image.remove(params["name"])
             module.exit_json(changed=bool(images), images=images)
         wanted = image.reference(params["name"], params["suite"], params["mirror"])
         if module.check_mode:

@@ -100,7 +100,7 @@ options:
   reconnect:
     description:
       - Open a new connection for each transaction.
-      - RV(run.latency_ms) excludes the time to connect, which is RV(details.average_connection_ms).
+      - RV(run) excludes the time to connect, which is C(average_connection_ms) in RV(details).
     type: bool
     default: false
   protocol:
@@ -125,7 +125,7 @@ options:
   log_sampling_rate:
     description:
       - Share of the transactions that pgbench logs, such as V(0.01); all by default.
-      - RV(run.latency_ms) comes from the log, which takes about 35 bytes for each transaction in Ansible's
+      - RV(run) comes from the log, which takes about 35 bytes for each transaction in Ansible's
         remote temporary directory.
     type: float
   log_bytes:
@@ -134,7 +134,7 @@ options:
     default: 0
   on_error:
     description:
-      - Whether a failed run fails the module (V(fail)), or is a result with its cause in RV(run.error)
+      - Whether a failed run fails the module (V(fail)), or is a result with its cause in RV(run)
         (V(report)).
       - Invalid options, a missing executable and a low limit of open files always fail the module.
     type: str
@@ -147,19 +147,14 @@ options:
       - The result is RV(results). A run that cannot start has an C(error) there, and the others go on.
     type: list
     elements: dict
+extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the target.
     support: partial
     details: O(action=run) is skipped.
   diff_mode:
-    description: Will return details on what has changed or possibly needs changing, when in diff mode.
     support: partial
     details: O(action=run) has no diff.
-  platform:
-    description: Target OS or families that can be operated against.
-    platforms: Linux
-    support: full
 requirements:
   - Python 3.9 or newer
   - pgbench of PostgreSQL 15 or newer (in Debian part of the server's package)
@@ -224,56 +219,21 @@ RETURN = r"""
 run:
   description:
     - The run as a row of results. A figure that pgbench did not print is null.
+    - C(mode) is V(reconnect) with O(reconnect), else V(persistent). C(transactions) and C(tps) count
+      successful transactions. C(latency_ms) excludes connecting; its percentiles are by nearest rank.
+    - C(error) is why the run failed, in one line, with advice if possible.
   returned: when O(action=run) and not in check mode
   type: dict
-  contains:
-    script:
-      description: Name of the script.
-      returned: always
-      type: str
-      sample: tpcb-like
-    mode:
-      description: V(reconnect) with O(reconnect), else V(persistent).
-      returned: always
-      type: str
-      sample: persistent
-    clients:
-      description: O(clients).
-      returned: always
-      type: int
-      sample: 50
-    jobs:
-      description: O(jobs).
-      returned: always
-      type: int
-      sample: 4
-    transactions:
-      description: Number of successful transactions.
-      returned: always
-      type: int
-      sample: 50000
-    tps:
-      description: Successful transactions per second.
-      returned: always
-      type: float
-      sample: 2462.108305
-    failed:
-      description: Number of failed transactions.
-      returned: always
-      type: int
-      sample: 0
-    latency_ms:
-      description:
-        - Latencies of successful transactions in milliseconds, without connecting. Percentiles are by nearest
-          rank.
-      returned: always
-      type: dict
-      sample: {avg: 20.227, min: 1.204, p50: 18.771, p95: 38.406, p99: 52.118, max: 143.9}
-    error:
-      description: Why the run failed, in one line, with advice if possible.
-      returned: always
-      type: str
-      sample: null
+  sample:
+    script: tpcb-like
+    mode: persistent
+    clients: 50
+    jobs: 4
+    transactions: 50000
+    tps: 2462.108305
+    failed: 0
+    latency_ms: {avg: 20.227, min: 1.204, p50: 18.771, p95: 38.406, p99: 52.118, max: 143.9}
+    error: null
 details:
   description:
     - All other figures of pgbench, null if it did not print them.
@@ -281,7 +241,7 @@ details:
       and includes connecting with O(reconnect).
     - C(average_connection_ms) is the time to connect with O(reconnect), C(initial_connection_ms) without.
     - C(scripts) has the figures of each script, C(latencies_logged) the number of transactions in
-      RV(run.latency_ms).
+      RV(run).
   returned: when O(action=run) and not in check mode
   type: dict
   sample:

@@ -78,9 +78,8 @@ options:
           password:
             description:
               - The password, without line breaks. It is stored as O(userlist.encryption) says.
-              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random
-                salt, so it
-                differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer
+              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random salt,
+                so it differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer
                 cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
             type: str
           verifier:
@@ -244,8 +243,7 @@ extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Candidates are validated in check mode, too, unless a certificate that they name does not
-    exist yet.
+    details: Validates candidates in check mode, too, unless a certificate that they name does not exist yet.
   diff_mode:
     support: full
     details: It hides passwords. Of the userlist it shows names and kinds of verifiers.

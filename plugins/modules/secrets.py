@@ -181,9 +181,7 @@ def main() -> None:
     )
     params = module.params
     if params["backend"] != "aws":
-        module.fail_json(
-            msg=f"Failed to use the backend {params['backend']}: only the action plugin has it"
-        )
+        module.fail_json(msg=f"Failed to use the backend {params['backend']}: only the action plugin has it")
     try:
         store = ManagerStore(
             module.client("secretsmanager"), params["prefix"], params["stack"], params["force"]

@@ -1,13 +1,13 @@
-"""What Grafana takes for provisioning: a schema of its own types, for it has published none.
+"""A schema of Grafana's provisioning files, made from its own types, because Grafana publishes none.
 
-Grafana reads these files into Go's structs and passes over what it does not know: a misspelt key is no error
-there, and has no effect. So nothing but what the structs have is allowed here. The fields and their types are
-those of https://github.com/grafana/grafana, below pkg/services/provisioning:
+Grafana reads these files into Go structs and ignores unknown keys: a misspelled key is no error and has no
+effect. So the schema allows only the fields of the structs. The fields and their types are those of
+https://github.com/grafana/grafana, below pkg/services/provisioning:
 
 - datasources/types.go at 01c834234982c8ae5eba61acd1313c1c4443e9dd: configsV1, upsertDataSourceFromConfigV1,
   deleteDatasourceConfigV1;
-- dashboards/types.go at 1411ff8797bd3fc717e206d6afa9bd1fccd9567f: configV1, configs; of its options those
-  that a provider of the type file reads (dashboards/file_reader.go);
+- dashboards/types.go at 1411ff8797bd3fc717e206d6afa9bd1fccd9567f: configV1, configs; of its options
+  those of a provider of the type file (dashboards/file_reader.go);
 
 and for Prometheus' jsonData PromOptions of packages/grafana-prometheus/src/types.ts at
 0e9025bbc1327cc90c2f75210d5470efce944bfb.
@@ -23,7 +23,7 @@ TEXT, WHOLE, TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"
 
 
 def _struct(required: tuple[str, ...], **fields: Any) -> dict[str, Any]:
-    """Return the schema of a struct, which has these fields and no others."""
+    """Return the schema of a struct with exactly these fields."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -68,7 +68,7 @@ DATASOURCES = _struct(
             orgName=TEXT,
             version=WHOLE,
             name=TEXT,
-            # What else it may be has other jsonData.
+            # Other types have other jsonData.
             type={"const": "prometheus"},
             access={"enum": ["proxy", "direct"]},
             url={"type": "string", "pattern": "^https?://"},
@@ -112,6 +112,6 @@ DASHBOARDS = _struct(
 
 
 def problems(document: Any, schema: dict[str, Any]) -> list[str]:
-    """Return what Grafana would not take, or pass over, each with its place."""
+    """Return what Grafana would refuse or ignore, each with its place."""
     found = jsonschema.Draft202012Validator(schema).iter_errors(document)
     return sorted(f"{error.json_path}: {error.message}" for error in found)

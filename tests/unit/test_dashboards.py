@@ -1,4 +1,4 @@
-"""The dashboards: code and JSON are one, and each keeps what all of them promise."""
+"""The JSON of the dashboards matches their code, and all dashboards follow the same rules."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ every_dashboard = pytest.mark.parametrize("name", build.BUILDERS)
 
 
 def panels_of(document: dict[str, Any], *, rows: bool = False) -> list[dict[str, Any]]:
-    """Return the panels, without rows if not asked for."""
+    """Return the panels, with rows on request."""
     return [panel for panel in document["panels"] if rows or panel["type"] != "row"]
 
 
-def test_there_is_a_file_for_each_and_no_other() -> None:
+def test_each_dashboard_has_a_file_and_no_other_exists() -> None:
     assert sorted(DOCUMENTS) == sorted(build.BUILDERS)
 
 
 @every_dashboard
-def test_json_is_what_the_code_makes(name: str) -> None:
+def test_the_json_matches_the_code(name: str) -> None:
     found = (build.FOLDER / f"{name}.json").read_text(encoding="utf-8")
     assert found == build.text(build.BUILDERS[name]()), "run `make dashboards`"
 
 
 @every_dashboard
-def test_grafanas_own_types_know_all_of_it(name: str) -> None:
+def test_grafanas_types_know_every_field(name: str) -> None:
     register_default_plugins()
     document = DOCUMENTS[name]
     again = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
-    # What the types leave out they did not know.
+    # The types drop unknown fields.
     missing = [path for path in _paths(document) if path not in set(_paths(again))]
     assert missing == []
 
@@ -59,7 +59,7 @@ def _paths(value: Any, at: str = "") -> list[str]:
 
 
 @every_dashboard
-def test_identity_variables_and_links(name: str) -> None:
+def test_uid_variables_and_links(name: str) -> None:
     document = DOCUMENTS[name]
     assert document["uid"] == f"pooled-{name}"
     assert [one["name"] for one in document["templating"]["list"]] == ["stack", "host", "database", "user"]
@@ -75,7 +75,7 @@ def test_identity_variables_and_links(name: str) -> None:
 
 
 @every_dashboard
-def test_first_row_says_whether_all_is_well(name: str) -> None:
+def test_the_first_row_has_figures_with_thresholds(name: str) -> None:
     first = list(itertools.takewhile(lambda panel: panel["type"] != "row", DOCUMENTS[name]["panels"]))
     assert {panel["type"] for panel in first} == {"stat"}
     assert sum(panel["gridPos"]["w"] for panel in first) == 24
@@ -84,7 +84,7 @@ def test_first_row_says_whether_all_is_well(name: str) -> None:
 
 
 @every_dashboard
-def test_panels_are_told_apart_and_explained(name: str) -> None:
+def test_panels_have_their_own_title_and_a_description(name: str) -> None:
     found = panels_of(DOCUMENTS[name])
     titles = [panel["title"] for panel in found]
     assert len(titles) == len(set(titles))
@@ -98,7 +98,7 @@ def test_panels_are_told_apart_and_explained(name: str) -> None:
         for one in override["properties"]
         if one["id"] == "unit"
     }
-    assert used <= set(units.UNITS), "the page does not know these units"
+    assert used <= set(units.UNITS), "the report does not know these units"
 
 
 @every_dashboard
@@ -111,12 +111,12 @@ def test_panels_fill_the_grid_without_overlap(name: str) -> None:
         assert max(x for x, _y in cells) < 24, panel["title"]
         taken |= cells
     height = max(y for _x, y in taken) + 1
-    # Two panels side by side, and a last one that may be alone.
+    # Two panels stand side by side; the last one may be alone.
     assert len(taken) >= 24 * height - 12 * 8
 
 
 @every_dashboard
-def test_every_series_is_chosen_by_stack_and_host(name: str) -> None:
+def test_every_series_is_selected_by_stack_and_host(name: str) -> None:
     board = panels.read(DOCUMENTS[name])
     for query in board.queries():
         chosen = re.findall(r"\{([^{}]*)\}", query.expr)
@@ -127,7 +127,7 @@ def test_every_series_is_chosen_by_stack_and_host(name: str) -> None:
             assert 'stack=~"$stack",host=~"$host"' in one, query
 
 
-def test_what_the_rules_record_is_looked_at_by_an_alert_or_a_panel() -> None:
+def test_an_alert_or_a_panel_uses_each_recorded_series() -> None:
     rules = (ROOT / "roles/monitoring/templates/rules.yml.j2").read_text(encoding="utf-8")
     recorded = set(re.findall(r"record: (\S+)", rules))
     asked = panels.all_queries(panels.read(document) for document in DOCUMENTS.values())
@@ -139,7 +139,7 @@ def test_what_the_rules_record_is_looked_at_by_an_alert_or_a_panel() -> None:
 @pytest.mark.parametrize(
     "one", EXCEPTIONS, ids=lambda one: f"{one['dashboard']}-{one['panel']}-{one.get('query')}"
 )
-def test_exceptions_are_of_queries_that_there_are(one: dict[str, str]) -> None:
+def test_exceptions_name_existing_queries(one: dict[str, str]) -> None:
     assert one["reason"].endswith(".")
     asked = panels.all_queries(panels.read(document) for document in DOCUMENTS.values())
     assert any(

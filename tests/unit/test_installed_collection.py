@@ -15,7 +15,12 @@ LINKS = ROOT / "collections/ansible_collections/pooled/postgres"
 
 def test_the_site_runs_by_its_name(tmp_path: Path) -> None:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "MOLECULE_"))}
-    arguments: list[str | Path] = ["pooled.postgres.site", "-i", LINKS / "inventory/aws/hosts.yml", "--list-tasks"]
+    arguments: list[str | Path] = [
+        "pooled.postgres.site",
+        "-i",
+        LINKS / "inventory/aws/hosts.yml",
+        "--list-tasks",
+    ]
     run = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), *arguments],
         cwd=tmp_path,

@@ -129,7 +129,8 @@ def validate(run: Run, steps: Iterable[Step], directory: str, check_mode: bool) 
         candidate.write_bytes((text_of(step.entry) or "").encode("utf-8", errors="surrogateescape"))
         code, out, error = run([word.replace("%s", str(candidate)) for word in words])
         if code:
-            said = (error.strip() or out.strip()).replace(str(candidate), step.entry["path"])
+            # amtool prints the reason to stdout and only a summary to stderr.
+            said = " ".join(f"{out} {error}".split()).replace(str(candidate), step.entry["path"])
             raise HostError(f"Failed to validate {step.entry['path']}: {said}. The old files stay in use.")
 
 

@@ -194,11 +194,17 @@ def tags(name: str) -> list[str]:
     return sorted(listed.stdout.split())
 
 
+def unused(name: str) -> list[str]:
+    """Return the images of a name that no container uses."""
+    used = _podman("ps", "--all", "--format", "{{.Image}}").stdout.split()
+    return [image for image in tags(name) if image not in used]
+
+
 def remove(name: str) -> list[str]:
     """Remove the images of a name that no container uses, and return them. Raises ImageError."""
     removed = []
     with locked():
-        for image in tags(name):
+        for image in unused(name):
             # Without --force, which would remove the containers that somebody else runs from it.
             done = _podman("rmi", image)
             if done.returncode == 0:

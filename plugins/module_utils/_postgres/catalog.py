@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.pooled.postgres.plugins.module_utils._postgres import api, grants, objects
+from ansible_collections.pooled.postgres.plugins.module_utils._postgres import api, grants, held, objects
 from ansible_collections.pooled.postgres.plugins.module_utils._postgres.errors import ServerError
 
 try:
@@ -211,12 +211,12 @@ class Rights:
 
 def rights(cursor: Any, entries: Sequence[grants.Grant]) -> Rights:
     """Return what the roles of grants hold in the database, a grant's number being its place."""
-    requests = [item for number, grant in enumerate(entries) for item in grants.requests(number, grant)]
+    requests = [item for number, grant in enumerate(entries) for item in held.requests(number, grant)]
     roles = sorted({role for grant in entries for role in grant.roles})
     found: dict[int, dict[str, dict[str, dict[str, bool]]]] = {}
     seen: set[tuple[int, str | None]] = set()
     if requests:
-        query = grants.held_query(item["type"] for item in requests)
+        query = held.held_query(item["type"] for item in requests)
         cursor.execute(query, {"wanted": json.dumps(requests), "roles": roles})
         for number, asked, name, grantee, privilege, grantable in cursor:
             seen.add((number, asked))
@@ -242,7 +242,7 @@ def _defaults(
     if not entries:
         return found
     cursor.execute(
-        grants.DEFAULTS_QUERY,
+        held.DEFAULTS_QUERY,
         {
             "targets": sorted({role for grant in entries for role in grant.target_roles or ("postgres",)}),
             "schemas": sorted({grant.schema for grant in entries if grant.schema}),

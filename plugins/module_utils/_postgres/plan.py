@@ -114,9 +114,12 @@ def hba(given: Mapping[str, Any]) -> list[dict[str, Any]]:
 def ident(given: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return all entries of pg_ident.conf."""
     peers = [
-        {"map": name, "system": given[f"postgres_{kind}_account"], "user": given[f"postgres_{kind}_user"]}
-        for kind, name in (("monitoring", inputs.MONITORING_MAP), ("lookup", inputs.LOOKUP_MAP))
-        if given[f"postgres_{kind}_user"]
+        {"map": name, "system": account, "user": user}
+        for name, account, user in (
+            (inputs.MONITORING_MAP, given["postgres_monitoring_account"], given["postgres_monitoring_user"]),
+            (inputs.LOOKUP_MAP, given["postgres_lookup_account"], given["postgres_lookup_user"]),
+        )
+        if user
     ]
     return [*peers, *given["postgres_ident"]]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from html import escape
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
-from markupsafe import Markup
+from ansible_collections.pooled.postgres.plugins.module_utils._report.render import safe
 
 # As wide as a phone, in CSS pixels: on a wide screen two stand beside each other and grow.
 WIDTH, HEIGHT = 400, 150
@@ -37,7 +37,8 @@ _COLOUR = {"color": {"field": "colour", "scale": None}}
 # Vega's SVG without what the page does not need: it becomes half as large.
 _NEEDLESS = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>|<text[^>]*/>'
-    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version|opacity="1)="[^"]*"'
+    r'| opacity="1"(?=[ />])'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version)="[^"]*"'
 )
 _TAG = re.compile(r"<[^>]+>")
 _DECIMALS = re.compile(r"(\d+\.\d)\d+")
@@ -70,16 +71,15 @@ class Curve(NamedTuple):
     points: Sequence[Point]
 
 
-def svg(spec: Mapping[str, Any], title: str) -> Markup:
+def svg(spec: Mapping[str, Any], title: str) -> str:
     """Return a chart; without vl-convert, a sentence in its place."""
     try:
         import vl_convert  # noqa: PLC0415 - 80 MB that only a page needs
     except ImportError:
-        return Markup('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
+        return safe('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
     text = _NEEDLESS.sub("", vl_convert.vegalite_to_svg({"width": WIDTH, "config": _CONFIG, **spec}))
     text = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), text)
-    head = Markup('<svg role="img" aria-label="{}" ').format(title)
-    return head + Markup(text.removeprefix("<svg "))  # noqa: S704 - Vega escapes its texts
+    return safe(f'<svg role="img" aria-label="{escape(title)}" {text.removeprefix("<svg ")}')
 
 
 def _layer(values: Sequence[Mapping[str, Any]], mark: Any, **encoding: Any) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ def over_time(
     thresholds: Sequence[tuple[float, str]] = (),
     marks: Sequence[tuple[float, float]] = (),
     strips: Sequence[tuple[float, float, str]] = (),
-) -> Markup:
+) -> str:
     """Return lines over time.
 
     Args:
@@ -126,13 +126,13 @@ def over_time(
         marks: spans of time to shade.
         strips: spans of time to show along the upper edge, with their colours.
     """
-    tops = [max(value for _time, value in line.points) for line in lines]
-    top = highest or max(
-        [sum(tops) if stacked else max(tops, default=0), *(value for value, _ in thresholds)]
-    )
+    piled = [line for line in lines if stacked and not line.dashed]
+    others = [line for line in lines if line not in piled]
+    tops = [_top([line]) for line in others] + [value for value, _colour in thresholds]
+    top = highest or max([sum(_top([line]) for line in piled), *tops])
     chosen = units.scale(top, unit)
     domain = {"domain": [0, highest / chosen.factor]} if highest else {"domainMin": 0}
-    y = _upright(unit, chosen, **domain) | {"stack": "zero" if stacked else None}
+    y = _upright(unit, chosen, **domain)
     length = span[1] - span[0]
     form = "%H:%M:%S" if length < 300 else "%H:%M" if length <= 86400 else "%d.%m. %H:%M"
     axis = {"format": form, "tickCount": 4, "grid": False, "labelOverlap": True}
@@ -150,28 +150,32 @@ def over_time(
     layers += _layer(
         rows, {"type": "rule", "strokeDash": [2, 4]}, y={**y, "field": "v", "stack": None}, **_COLOUR
     )
-    rows = [
-        {"t": 1000 * time, "v": None if value is None else value / chosen.factor, "line": number}
-        | {"colour": line.colour, "dash": [8, 5] if line.dashed else [1, 0]}
-        for number, line in enumerate(lines)
-        for time, value in (line.points if stacked else _with_holes(line.points, step))
-    ]
-    mark: dict[str, Any] = {"type": "line"}
-    dash = {"strokeDash": {"field": "dash", "scale": None}}
-    if stacked:
-        mark, dash = {"type": "area", "fillOpacity": 0.3, "line": mark}, {}
-        y |= {"impute": {"value": 0}}
-    where = {"x": {**x, "field": "t"}, "y": {**y, "field": "v"}, "detail": {"field": "line"}}
-    layers += _layer(rows, mark, **where, **_COLOUR, **dash)
+    where = {"x": {**x, "field": "t"}, "detail": {"field": "n"}, **_COLOUR}
+    area = {"type": "area", "fillOpacity": 0.3, "line": {"type": "line"}}
+    pile = {**y, "field": "v", "stack": "zero", "impute": {"value": 0}}
+    layers += _layer(_rows(piled, chosen.factor), area, **where, y=pile)
+    dash = {"field": "dash", "scale": None}
+    rows = _rows(others, chosen.factor, step)
+    layers += _layer(rows, {"type": "line"}, **where, y={**y, "field": "v", "stack": None}, strokeDash=dash)
     return svg({"height": HEIGHT, "layer": layers}, title)
 
 
-def _with_holes(points: Sequence[tuple[float, float]], step: float) -> list[tuple[float, float | None]]:
-    found: list[tuple[float, float | None]] = list(points[:1])
-    for (before, _value), point in pairwise(points):
-        found += [((before + point[0]) / 2, None)] if point[0] - before > 1.5 * step else []
-        found.append(point)
-    return found
+def _top(lines: Iterable[Line]) -> float:
+    return max((value for line in lines for _time, value in line.points), default=0)
+
+
+def _rows(lines: Iterable[Line], factor: float, step: float | None = None) -> list[dict[str, Any]]:
+    """Return the points of lines; with a step, a wider gap becomes a hole."""
+    rows = []
+    for number, line in enumerate(lines):
+        look = {"n": number, "colour": line.colour, "dash": [8, 5] if line.dashed else [1, 0]}
+        before = None
+        for time, value in line.points:
+            if step and before is not None and time - before > 1.5 * step:
+                rows.append({"t": 500 * (before + time), "v": None, **look})
+            rows.append({"t": 1000 * time, "v": value / factor, **look})
+            before = time
+    return rows
 
 
 # ------------------------------------------------------------------------------------------ over a number
@@ -186,7 +190,7 @@ def over_number(
     reference: tuple[float, str] | None = None,
     also: Sequence[float] = (),
     from_0: bool = False,
-) -> Markup:
+) -> str:
     """Return curves with the range of each point, and a cross where a run failed.
 
     Args:
@@ -234,7 +238,7 @@ def over_number(
         layers += _layer(row, {"type": "text", "text": reference[1], **side}, x=x, y={"value": -6})
     for number, curve in enumerate(curves):
         look = {"color": COLOURS[curve.look % 8]}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"x": point.x, "y": point.y / factor}
             | {"low": (point.low or point.y) / factor, "high": (point.high or point.y) / factor}
             for point in curve.points
@@ -243,7 +247,8 @@ def over_number(
         failed = [{"x": point.x} for point in curve.points if point.y is None]
         middle, low = ({**y, "field": name} for name in ("y", "low"))
         # A failed run between two others leaves a hole.
-        holes = sorted([*rows, *({**one, "y": None} for one in failed)], key=lambda row: row["x"])
+        holes = [*rows, *({**one, "y": None} for one in failed)]
+        holes.sort(key=lambda row: float(row["x"]))
         layers += _layer(
             holes, {"type": "line", "strokeDash": _DASHES[curve.look % 4], **look}, x=x, y=middle
         )
@@ -264,9 +269,9 @@ def figures_of(curves: Iterable[Curve]) -> list[float]:
 # ---------------------------------------------------------------------------------------------------- bars
 
 
-def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> Markup:
+def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> str:
     """Return a bar for the single point of each curve; each case has its own scale."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for case, curves in cases.items():
         top = max(figures_of(curves), default=0) or 1
         for curve in curves:

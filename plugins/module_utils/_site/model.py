@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the roles ask of their inputs before they touch a host. Pure."""
+"""Problems of users and databases in the roles' inputs. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_NAME_BYTES = 63
 
 
 def name_problem(name: str) -> str | None:
-    """Return what keeps a name from being a user's or database's here, or None."""
+    """Return why a name can't be that of a user or database, or None."""
     if not name:
         return "the name is empty"
     if re.search(r"[\"'\\\x00-\x1f\x7f]", name):
@@ -26,9 +26,9 @@ def name_problem(name: str) -> str | None:
 
 
 def password_problem(password: str) -> str | None:
-    """Return what keeps a password from working through PostgreSQL and PgBouncer alike, or None.
+    """Return why a password would not work with both PostgreSQL and PgBouncer, or None.
 
-    Never quotes the password.
+    The text never quotes the password.
     """
     if not password:
         return "the password is empty; give one, best from a vault"
@@ -38,11 +38,11 @@ def password_problem(password: str) -> str | None:
 
 
 def user_problems(users: Iterable[Mapping[str, Any]], databases: Sequence[str]) -> list[str]:
-    """Return what is wrong with users and the databases they use, a sentence each.
+    """Return the problems of users and their databases, one sentence each.
 
     Args:
         users: dictionaries with ``name``, ``password`` or ``verifier``, and ``databases`` (names).
-        databases: names of the databases that there will be.
+        databases: names of the site's databases.
     """
     problems = [problem for name in databases if (problem := name_problem(name))]
     seen: set[str] = set()

@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grafana_provisioning
 import pytest
@@ -137,6 +137,12 @@ def test_a_second_run_reports_that_grafana_is_missing(hosts: Scenario) -> None:
 class TestChanges:
     """Each change does what it needs, and no more. The tests follow one another."""
 
+    CHANGED: ClassVar[dict[str, Any]] = {
+        "monitoring_targets": [TESTED],
+        "monitoring_retention_time": "20d",
+        "monitoring_thresholds": {"pool_ratio": 0.77},
+    }
+
     @pytest.mark.parametrize(
         ("variables", "said"),
         [
@@ -211,14 +217,7 @@ class TestChanges:
 
     def test_a_changed_threshold_needs_only_the_tag_alerts(self, hosts: Scenario) -> None:
         process = pid(hosts)
-        run = hosts.playbook(
-            "--tags=alerts",
-            variables={
-                "monitoring_targets": [TESTED],
-                "monitoring_retention_time": "20d",
-                "monitoring_thresholds": {"pool_ratio": 0.77},
-            },
-        )
+        run = hosts.playbook("--tags=alerts", variables=self.CHANGED)
         assert recap(run)[HOST]["changed"] == 2, run.stdout
         assert recap(run)[HOST]["ok"] <= 6, run.stdout
         assert pid(hosts) == process
@@ -227,9 +226,7 @@ class TestChanges:
     def test_a_reload_that_an_interrupted_run_left_out_is_done(self, hosts: Scenario) -> None:
         read, process = loaded(hosts), pid(hosts)
         hosts.root(HOST, "touch /etc/prometheus/prometheus.yml")
-        run = hosts.playbook(
-            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
-        )
+        run = hosts.playbook("--diff", variables=self.CHANGED)
         assert recap(run)[HOST]["changed"] == 1, run.stdout
         assert (pid(hosts), loaded(hosts) > read) == (process, True)
 
@@ -239,9 +236,7 @@ class TestChanges:
         refused = "prometheus_config_last_reload_successful 0"
         wait(lambda: refused in ask(hosts, f"{PROMETHEUS}/metrics")[1])
         hosts.root(HOST, f"rm {broken}")
-        run = hosts.playbook(
-            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
-        )
+        run = hosts.playbook("--diff", variables=self.CHANGED)
         assert recap(run)[HOST]["changed"] == 1, run.stdout
         assert "reload prometheus.service: it has not loaded its files" in words(run)
         assert refused not in ask(hosts, f"{PROMETHEUS}/metrics")[1]
@@ -251,10 +246,7 @@ class TestChanges:
         hosts.root(HOST, f"sed -i 's/severity: critical/severity: none/' {rules}; systemctl stop prometheus")
         hosts.root(HOST, "systemctl disable --now prometheus-alertmanager 2>&1")
         hosts.root(HOST, "chmod o+r /etc/prometheus/alertmanager-secrets/webhook-url")
-        run = hosts.playbook(
-            "--diff",
-            variables={"monitoring_targets": [TESTED], "monitoring_retention_time": "20d"},
-        )
+        run = hosts.playbook("--diff", variables=self.CHANGED)
         assert recap(run)[HOST]["changed"] == 2, run.stdout
         assert f"--- before: {rules}" in run.stdout
         assert "--- before: /etc/prometheus/alertmanager-secrets/webhook-url" in run.stdout

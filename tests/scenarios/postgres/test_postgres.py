@@ -199,7 +199,9 @@ REFUSED: list[dict[str, Any]] = [
 ]
 
 
-def test_broken_configurations_are_refused_and_the_old_one_still_serves(hosts: Scenario, tmp_path: Path) -> None:
+def test_broken_configurations_are_refused_and_the_old_one_still_serves(
+    hosts: Scenario, tmp_path: Path
+) -> None:
     names = ("plain", "debian12")
     state = f"SELECT ({STARTED}), pg_conf_load_time()"
     peer = {"type": "local", "databases": ["all"], "users": ["postgres"], "method": "peer"}

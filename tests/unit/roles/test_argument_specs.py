@@ -181,7 +181,11 @@ class TestVariables:
     @pytest.mark.parametrize("folder", ["defaults", "vars"])
     def test_are_used_in_their_role(self, role: str, folder: str) -> None:
         names = load(ROOT / "roles" / role / folder / "main.yml")
-        assert [name for name in names if not re.search(rf"\b{name}\b", text_of(role, name))] == []
+        # A plan in Python may read an input without the role's name before it.
+        plans = "\n".join(path.read_text() for path in (ROOT / "plugins").glob("*/**/*.py"))
+        unused = [name for name in names if not re.search(rf"\b{name}\b", text_of(role, name) + plans)]
+        short = [name for name in unused if f'"{name.removeprefix(f"{role}_")}"' not in plans]
+        assert short == []
 
 
 GALAXY: dict[str, str] = load(ROOT / "galaxy.yml")["dependencies"]

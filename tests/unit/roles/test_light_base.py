@@ -13,8 +13,8 @@ import task_files
 ROOT = task_files.ROOT
 # Every task and every reference templates these again.
 MOST_TEMPLATES = 15
-# A longer file is split by subject.
-MOST_LINES = 400
+# A longer file is split by subject. A module's documentation does not count.
+MOST_LINES = {"plugins/modules": 400, "": 600}
 # Each is a remote task of its own; the plan of a role asks host_info once.
 GATHERING = {"setup", "gather_facts", "package_facts", "service_facts"}
 CONTENTS = {"import_tasks", "include_tasks", "import_role", "include_role", "meta"}
@@ -34,13 +34,26 @@ def modules(text: str) -> set[str]:
     return {key.rpartition(".")[2] for task in task_files.tasks(text) for key in task if "." in key}
 
 
+def lines_of_code(path: Path) -> int:
+    """Return the number of lines of a Python file without a module's documentation."""
+    text = re.sub(r'(?ms)^[A-Z]+ = r"""$.*?^"""$', "", path.read_text())
+    return len(text.splitlines())
+
+
+def limit(path: Path) -> int:
+    """Return how many lines a file may have."""
+    name = str(path.relative_to(ROOT))
+    return next(lines for folder, lines in MOST_LINES.items() if name.startswith(folder))
+
+
 def relative(paths: list[Path]) -> list[str]:
     """Return paths as they are named in the checkout."""
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
 ROLES_AND_PLAYBOOKS = [path for path in task_files.files() if path.relative_to(ROOT).parts[0] != "molecule"]
-PLANS = sorted(ROOT.glob("plugins/action/*_plan.py"))
+# The infrastructure polls its plan until nothing is pending, and shows it.
+PLANS = sorted(set(ROOT.glob("plugins/action/*_plan.py")) - {ROOT / "plugins/action/infrastructure_plan.py"})
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("roles/*/vars/*.yml")), ids=lambda path: path.parts[-3])
@@ -75,9 +88,8 @@ def test_the_main_file_of_a_planned_role_is_a_table_of_contents(path: Path) -> N
 def test_no_source_file_is_too_long() -> None:
     folders = ("plugins", "pooled_runner", "roles", "tools", "benchmarks", "dashboards")
     found = [path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")]
-    found += ROOT.glob("*.py")
     assert len(found) > 50
-    assert relative([path for path in found if len(path.read_text().splitlines()) > MOST_LINES]) == []
+    assert relative([path for path in found if lines_of_code(path) > limit(path)]) == []
 
 
 class TestReading:
@@ -90,3 +102,8 @@ class TestReading:
         assert modules(block) == {"assert"}
         play = "- hosts: all\n  handlers:\n    - name: B\n      ansible.builtin.setup:"
         assert modules(play) == {"setup"}
+
+    def test_documentation_does_not_count(self, tmp_path: Path) -> None:
+        path = tmp_path / "module.py"
+        path.write_text('import re\nDOCUMENTATION = r"""\nmodule: a\n"""\nprint(re)\n')
+        assert lines_of_code(path) == 3

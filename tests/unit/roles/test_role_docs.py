@@ -41,7 +41,7 @@ def test_pages_of_this_checkout_are_up_to_date() -> None:
         ("roles/postgres/meta/argument_specs.yml", "default: 5432", "default: 5433"),
         ("roles/postgres/meta/main.yml", "license: GPL-3.0-or-later", "license: MIT"),
         ("roles/postgres/README.md", "# pooled", "# cooled"),
-        ("galaxy.yml", 'community.postgresql: ">=4.1.0', 'community.postgresql: ">=4.2.0'),
+        ("galaxy.yml", 'ansible.posix: ">=2.1.0', 'ansible.posix: ">=2.2.0'),
     ],
 )
 def test_page_that_is_out_of_date_is_named_and_renewed(checkout: Path, file: str, old: str, new: str) -> None:

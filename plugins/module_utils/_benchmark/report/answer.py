@@ -15,6 +15,8 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark.report.
 # A host that is busier before the first run is worth a caveat: a share of its processors.
 BUSY = 0.1
 DIRECT = "direct"
+_BEFORE = "busy before the first run"
+_ENOUGH = statistics.ENOUGH
 
 Row = Mapping[str, Any]
 # A case, and how the pooled path compares with the direct one.
@@ -122,30 +124,32 @@ def caveats(document: Row) -> list[str]:
     saturated = [run["generator"] for run in runs if run.get("generator") and run["generator"]["saturated"]]
     share = words.percent(max((one["cpu"] for one in saturated), default=None))
     busy = {name: (system.get("background") or {}).get(name) or 0 for name in ("database_cpu", "load_cpu")}
-    repeats = document["plan"].get("repeats") or statistics.ENOUGH
+    repeats = document["plan"].get("repeats") or _ENOUGH
     errors = sum(bool(run.get("error")) for run in runs)
     lost = sum(run.get("failed") or 0 for run in runs)
-    known = {
-        f"The benchmark was interrupted after {count}.": document.get("complete") is False,
-        f"pgbench was at its limit in {len(saturated)} of {count} (it used up to {share} of its processors): "
-        "the servers can do more.": saturated,
-        f"The database host was {words.percent(busy['database_cpu'])} busy before the first run.": (
-            busy["database_cpu"] > BUSY
+    found = [
+        (document.get("complete") is False, f"The benchmark was interrupted after {count}."),
+        (
+            saturated,
+            f"pgbench was at its limit in {len(saturated)} of {count} (up to {share} of its processors):"
+            " the servers can do more.",
         ),
-        f"The load generator was {words.percent(busy['load_cpu'])} busy before the first run.": (
-            busy["load_cpu"] > BUSY
+        (
+            busy["database_cpu"] > BUSY,
+            f"The database host was {words.percent(busy['database_cpu'])} {_BEFORE}.",
         ),
-        f"Each case ran {counted(repeats, 'time')}: a verdict needs {statistics.ENOUGH} repeats.": (
-            repeats < statistics.ENOUGH
+        (busy["load_cpu"] > BUSY, f"The load generator was {words.percent(busy['load_cpu'])} {_BEFORE}."),
+        (repeats < _ENOUGH, f"Each case ran {counted(repeats, 'time')}: a verdict needs {_ENOUGH} repeats."),
+        (errors, f"{errors:,} of {count} failed; see the tables for the error."),
+        (lost, f"{counted(lost, 'transaction')} failed."),
+        (
+            system.get("load_across_network") is False,
+            "The load came from the database host itself: no network.",
         ),
-        f"{errors:,} of {count} failed; see the tables for the error.": errors,
-        f"{counted(lost, 'transaction')} failed.": lost,
-        "The load came from the database host itself: the figures contain no network.": (
-            system.get("load_across_network") is False
+        (
+            system.get("same_machine"),
+            "Load and database shared one machine: trust the ratios, not the figures.",
         ),
-        "Load and database shared one machine: trust the ratios, not the figures.": system.get(
-            "same_machine"
-        ),
-        "The checkout had uncommitted changes.": system.get("dirty"),
-    }
-    return [text for text, applies in known.items() if applies]
+        (system.get("dirty"), "The checkout had uncommitted changes."),
+    ]
+    return [text for applies, text in found if applies]

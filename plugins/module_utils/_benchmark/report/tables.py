@@ -199,14 +199,14 @@ def differences(comparison: Row) -> Table:
 
 def compared(rows: Iterable[Row]) -> Table:
     """Return the rows of a comparison that belong to one group."""
-    nothing = {"median": None, "low": None, "high": None, "n": 0}
-    found = []
+    nothing: Row = {"median": None, "low": None, "high": None, "n": 0}
+    found: list[list[str]] = []
     for row in rows:
         sides = [row[name] or nothing for name in ("a", "b")]
         found.append(
             [plain(row["clients"]), words.path_name(row["path"])]
             + [cell for one in sides for cell in (plain(one["median"]), words.spread(one), str(one["n"]))]
-            + [words.ratio(row["ratio"]), _WORDS.get(row["verdict"], row["verdict"])]
+            + [words.ratio(row["ratio"]), _WORDS.get(row["verdict"], text(row["verdict"]))]
         )
     heads = ["clients", "path", "A tps", "A range", "A repeats", "B tps", "B range", "B repeats", "B to A"]
     return _table([*heads, "verdict"], found)

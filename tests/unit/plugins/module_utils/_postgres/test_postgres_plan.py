@@ -82,7 +82,7 @@ CLUSTER = ("/etc/postgresql/17/main", "/etc/postgresql/17/main/postgresql.conf")
         ({"distribution": "Ubuntu", "distribution_version": "24.04", "distribution_major_version": "24"}, 16),
     ],
 )
-def test_each_distribution_has_its_version_and_paths(facts: dict[str, str], version: int) -> None:
+def test_each_distribution_has_its_version_and_paths(facts: dict[str, Any], version: int) -> None:
     found = made(given(), seen(**facts))
     assert found["version"] == version
     assert found["config_directory"] == f"/etc/postgresql/{version}/main"

@@ -98,8 +98,11 @@ def test_values_have_the_unit_of_the_highest(spec: dict[str, Any]) -> None:
 
 
 def test_stacked_lines_add_up(spec: dict[str, Any]) -> None:
-    over_time(line((0, 1)), line((0, 3), (15, 3)), stacked=True)
+    over_time(line((0, 1)), line((0, 3), (15, 3)), line((0, 9), dashed=True), stacked=True)
     [drawn] = layers(spec, "area")
+    # But not with a limit.
+    assert {row["v"] for row in values(drawn)} == {1, 3}
+    assert [row["v"] for row in values(layers(spec, "line")[0])] == [9]
     assert drawn["encoding"]["y"]["stack"] == "zero"
     assert drawn["encoding"]["y"]["impute"] == {"value": 0}
 

@@ -1,4 +1,4 @@
-"""What the roles ask of their inputs."""
+"""Problems of users and databases."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ NOTHING: dict[str, Any] = {"system": {}, "plan": {}, "runs": [{}, {}]}
         ({"complete": False}, "The benchmark was interrupted after 2 runs."),
         ({"system": {"background": {"database_cpu": 0.23}}}, "The database host was 23 % busy"),
         ({"system": {"background": {"load_cpu": 0.5}}}, "The load generator was 50 % busy"),
-        ({"system": {"load_across_network": False}}, "the figures contain no network"),
+        ({"system": {"load_across_network": False}}, "from the database host itself: no network"),
         ({"system": {"same_machine": True}}, "shared one machine"),
         ({"system": {"dirty": True}}, "uncommitted changes"),
         ({"plan": {"repeats": 1}}, "Each case ran 1 time: a verdict needs 3 repeats."),
@@ -136,7 +136,7 @@ NOTHING: dict[str, Any] = {"system": {}, "plan": {}, "runs": [{}, {}]}
         ({"runs": [{"failed": 3}, {"failed": None}]}, "3 transactions failed."),
         (
             {"runs": [{"generator": {"cpu": 0.93, "saturated": True}}, {"generator": None}]},
-            "pgbench was at its limit in 1 of 2 runs (it used up to 93 % of its processors)",
+            "pgbench was at its limit in 1 of 2 runs (up to 93 % of its processors)",
         ),
     ],
 )
