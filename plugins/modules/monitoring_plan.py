@@ -17,7 +17,7 @@ description:
 extends_documentation_fragment: [pooled.postgres.attributes, pooled.postgres.attributes.info_module]
 options:
   inputs_only:
-    description: Whether to return the problems of the inputs without a connection to the host, and without failing.
+    description: Return the problems of the inputs without failing and without a connection to the host.
     type: bool
     default: false
 """

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Prometheus asked over HTTP, through SSH where it listens on a host's loopback alone."""
+"""Query Prometheus over HTTP, through SSH because it listens only on its host's loopback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
 
 SECONDS_TO_ANSWER = 30
 SECONDS_TO_CONNECT = 30
-# Where a Prometheus is that nobody has moved.
+# Prometheus' default address.
 USUAL = "127.0.0.1:9090"
 
 
@@ -59,44 +59,44 @@ class Prometheus:
     """Prometheus' HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api/).
 
     Args:
-        where: its address and port, as ``127.0.0.1:9090``, or the path of a Unix socket that leads there.
+        where: its address and port, such as ``127.0.0.1:9090``, or the path of a forwarded Unix socket.
     """
 
     def __init__(self, where: str) -> None:
         self._where = where
-        # One connection for all queries; it is opened again by itself where the other end closed it.
+        # One connection for all queries; http.client opens it again if the server closed it.
         if where.startswith("/"):
             self._connection: http.client.HTTPConnection = _ThroughSocket(where)
         else:
             self._connection = http.client.HTTPConnection(where, timeout=SECONDS_TO_ANSWER)
 
     def get(self, path: str, **parameters: str | float) -> Any:
-        """Return the ``data`` of an answer. Raises ReportError where there is none."""
+        """Return the ``data`` of an answer. Raises ReportError without one."""
         try:
             self._connection.request("GET", f"/api/v1/{path}?{urlencode(parameters)}")
             answer = self._connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            advice = "look at it with `systemctl status prometheus` on the monitoring host"
+            advice = "Run `systemctl status prometheus` on the monitoring host."
             cause = str(error) or type(error).__name__
-            raise ReportError(f"Failed to ask Prometheus: it does not answer ({cause}); {advice}") from None
+            raise ReportError(f"Failed to query Prometheus: it does not answer ({cause}). {advice}") from None
         try:
             document = json.loads(content)
             if document["status"] == "success":
                 return document["data"]
             said = str(document["error"])
         except (ValueError, TypeError, KeyError):
-            said = f"what answers at {self._where} is something else (HTTP {answer.status})"
-        raise ReportError(f"Failed to ask Prometheus: {said}")
+            said = f"{self._where} is not Prometheus (HTTP {answer.status})"
+        raise ReportError(f"Failed to query Prometheus: {said}")
 
     def ask(
         self, query: Query, window: Window, values: Mapping[str, str | Sequence[str]] | None = None
     ) -> list[Series]:
-        """Return what a query gives, over the window, or at its end where the query is of a moment.
+        """Return the series of a query over the window, or at its end for an instant query.
 
         Raises:
-            ReportError: the query is refused, with Prometheus' reason, or Prometheus does not answer.
+            ReportError: Prometheus refuses the query, with its reason, or does not answer.
         """
         expr = fill(query.expr, window, values)
         try:
@@ -120,7 +120,7 @@ class Prometheus:
         window: Window,
         values: Mapping[str, str | Sequence[str]] | None = None,
     ) -> dict[Query, list[Series]]:
-        """Return what each query gives."""
+        """Return the series of each query."""
         return {query: self.ask(query, window, values) for query in queries}
 
 
@@ -130,17 +130,17 @@ def _point(pair: Sequence[Any]) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def forwarded(ssh_config: Path, host: str, where: str = USUAL) -> Iterator[Prometheus]:
-    """Open a way to the Prometheus that a host reaches, on its loopback for example.
+    """Forward a Prometheus through SSH.
 
-    The near end is a Unix socket in a directory of our own: no port that another user could use, too.
+    The local end is a Unix socket in a private directory, which other users cannot reach.
 
     Args:
-        ssh_config: where ``host`` is explained.
+        ssh_config: file that defines ``host``.
         host: the monitoring host.
-        where: its address and port, as the host reaches it.
+        where: address and port of Prometheus, as seen from the host.
 
     Raises:
-        ReportError: SSH does not get there.
+        ReportError: SSH fails.
     """
     with tempfile.TemporaryDirectory(prefix="pooled-report-") as folder:
         near = Path(folder) / "prometheus"
@@ -158,7 +158,7 @@ def forwarded(ssh_config: Path, host: str, where: str = USUAL) -> Iterator[Prome
 
 
 def _wait_for(near: Path, process: subprocess.Popen[str], host: str) -> None:
-    """Return when SSH listens. Raises ReportError when it gave up."""
+    """Wait until SSH listens. Raises ReportError if it ends or takes too long."""
     deadline = time.monotonic() + 2 * SECONDS_TO_CONNECT
     while not near.exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -171,7 +171,7 @@ def _wait_for(near: Path, process: subprocess.Popen[str], host: str) -> None:
 def boards(
     folder: Path, names: Iterable[str] = ("pooling", "postgresql", "hosts", "benchmark")
 ) -> list[Board]:
-    """Return the dashboards out of a directory. Raises ReportError if one is missing or no JSON."""
+    """Read dashboards from a directory. Raises ReportError if one is missing or not JSON."""
     found = []
     for name in names:
         path = folder / f"{name}.json"
@@ -183,23 +183,23 @@ def boards(
 
 
 def findings(prometheus: Prometheus) -> Findings:
-    """Return Prometheus' targets and alerts. Raises ReportError where nothing was scraped yet."""
+    """Return Prometheus' targets and alerts. Raises ReportError before the first scrape."""
     targets = prometheus.get("targets", state="active")["activeTargets"]
     if not any(target["health"] != "unknown" for target in targets):
-        what = "its scrapes have not begun" if targets else "it has no targets"
-        raise ReportError(f"Prometheus has scraped nothing yet: {what}; try again in half a minute")
+        what = "its first scrape has not ended" if targets else "it has no targets"
+        raise ReportError(f"Failed to read the targets of Prometheus: {what}. Try again in half a minute.")
     return Findings(targets, prometheus.get("alerts")["alerts"])
 
 
 def report(prometheus: Prometheus, folder: Path, title: str, start: float, end: float) -> str:
-    """Return the page about a time. Raises ReportError where there is nothing to show.
+    """Return the page of all dashboards. Raises ReportError.
 
     Args:
-        prometheus: who is asked.
-        folder: where the dashboards' JSON is.
+        prometheus: the server.
+        folder: directory of the dashboards' JSON.
         title: of the page.
-        start: of what the charts show, in seconds since 1970.
-        end: of that.
+        start: of the charts, in seconds since 1970.
+        end: of the charts.
     """
     found = findings(prometheus)
     window = Window.of(start, end, scrape=scrape_seconds(found.targets))
@@ -213,37 +213,37 @@ DASHBOARDS = "roles/monitoring/files/dashboards"
 
 @contextlib.contextmanager
 def prometheus_of(state: Path, target: str) -> Iterator[Prometheus]:
-    """Open a way to the Prometheus of a target.
+    """Forward the Prometheus of a target.
 
     Args:
-        state: what is kept about the target, ``outputs.json`` and ``ssh_config`` among it.
-        target: what it is called.
+        state: directory of the target, with ``outputs.json`` and ``ssh_config``.
+        target: its name.
 
     Raises:
-        ReportError: there is none, or no way to it.
+        ReportError: the target has no Prometheus, or SSH fails.
     """
     try:
         outputs = json.loads((state / "outputs.json").read_text(encoding="utf-8"))
         host, where = outputs["monitoring"], outputs["prometheus"]
     except (OSError, ValueError, KeyError) as error:
-        advice = f"run `python runner.py up --target {target}`"
-        raise ReportError(f"Failed to find the monitoring host of {target} ({error!r}); {advice}") from None
+        advice = f"Run `python runner.py up --target {target}`."
+        raise ReportError(f"Failed to find the monitoring host of {target}: {error!r}. {advice}") from None
     with forwarded(state / "ssh_config", host, where) as prometheus:
         yield prometheus
 
 
 def section(root: Path, state: Path, target: str, name: str, span: tuple[float, float]) -> str:
-    """Return one dashboard as HTML, a part of another page.
+    """Return one dashboard as HTML for another page.
 
     Args:
         root: the collection's directory.
         state: see ``prometheus_of``.
-        target: what it is called.
+        target: its name.
         name: of the dashboard.
-        span: what its charts show, from and to, in seconds since 1970.
+        span: start and end of its charts, in seconds since 1970.
 
     Raises:
-        ReportError: there is none, and why.
+        ReportError: Prometheus or a dashboard cannot be read.
     """
     [board] = boards(root / DASHBOARDS, [name])
     with prometheus_of(state, target) as prometheus:
@@ -253,16 +253,16 @@ def section(root: Path, state: Path, target: str, name: str, span: tuple[float, 
 
 
 def write(root: Path, state: Path, target: str, since: int) -> Path:
-    """Write the page about what runs on a target, and return where it is.
+    """Write the page of a target's dashboards, and return its path.
 
     Args:
         root: the checkout.
         state: see ``prometheus_of``.
-        target: what it is called.
-        since: seconds that the charts show.
+        target: its name.
+        since: seconds of the charts.
 
     Raises:
-        ReportError: there is no page, and why.
+        ReportError: Prometheus or a dashboard cannot be read, or the page cannot be written.
     """
     now = time.time()
     with prometheus_of(state, target) as prometheus:
@@ -270,7 +270,7 @@ def write(root: Path, state: Path, target: str, since: int) -> Path:
         text = report(prometheus, root / DASHBOARDS, title, now - since, now)
     path = state / "report.html"
     try:
-        # Statements, users and hosts are nobody else's business.
+        # Only the owner may see statements, users and hosts.
         path.unlink(missing_ok=True)
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
@@ -288,17 +288,17 @@ def check(
     window: Window,
     values: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Coverage:
-    """Ask every query of dashboards, and return those without data, and exceptions that are none.
+    """Run every query of dashboards, and return those without data, and stale exceptions.
 
     Args:
-        prometheus: who is asked.
+        prometheus: the server.
         documents: the dashboards' JSON.
-        exceptions: queries that can't have data here, see ``coverage.coverage``.
-        window: the time in which there has to be some.
-        values: what the variables are given; without any, all.
+        exceptions: queries that cannot have data here, see ``coverage.coverage``.
+        window: the time that must have data.
+        values: of the variables; all by default.
 
     Raises:
-        ReportError: a query is refused, or Prometheus does not answer.
+        ReportError: Prometheus refuses a query, or does not answer.
     """
     queries = all_queries(read(document) for document in documents)
     return coverage(queries, prometheus.ask_all(queries, window, values), exceptions)

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether every query of the dashboards shows something. Pure."""
+"""Check that every query of the dashboards has data. Pure."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
 
 @dataclass(frozen=True)
 class Coverage:
-    """What is not as it should be; nothing of it is there where all is well."""
+    """Problems of the dashboards' queries; empty if all have data."""
 
     missing: Sequence[Query]
-    """Queries without data, and without a reason."""
+    """Queries without data and without an exception."""
     stale: Sequence[str]
-    """Exceptions whose query has data, or that are about no query at all."""
+    """Exceptions whose query has data or does not exist."""
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing to complain of."""
+        """Whether there is no problem."""
         return not self.missing and not self.stale
 
 
 def has_data(found: Iterable[Series]) -> bool:
-    """Return whether there is a single figure; what is not a number is none."""
+    """Return whether there is a finite value."""
     return any(math.isfinite(value) for series in found for _time, value in series.points)
 
 
 def coverage(queries: Iterable[Query], answers: Answers, exceptions: Iterable[Mapping[str, str]]) -> Coverage:
-    """Return the queries without data, and the exceptions that are none.
+    """Return the queries without data, and the stale exceptions.
 
     Args:
-        queries: all that there are.
+        queries: of the dashboards.
         answers: what Prometheus returned to each.
         exceptions: each with ``dashboard`` (uid), ``panel`` (title), ``reason``, and ``query`` (letter) if
-            it is not about all of the panel's queries.
+            it covers only one of the panel's queries.
     """
     empty = {query for query in queries if not has_data(answers.get(query, ()))}
     asked = list(answers)
@@ -48,7 +48,7 @@ def coverage(queries: Iterable[Query], answers: Answers, exceptions: Iterable[Ma
         about = [query for query in asked if _is_about(one, query)]
         what = f"{one['dashboard']}: {one['panel']} ({one.get('query', 'all')})"
         if not about:
-            stale.append(f"{what}: there is no such query")
+            stale.append(f"{what}: the query does not exist")
         elif filled := [query.ref for query in about if query not in empty]:
             stale.append(f"{what}: {', '.join(filled)} has data")
         excused.update(about)

@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a dashboard asks Prometheus: its panels, their queries, and what stands in for its variables. Pure."""
+"""Panels of a dashboard, their queries and variables. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report.errors import ReportError
 
-# What Prometheus does by default here, where it does not say.
+# The default of this collection's Prometheus.
 SCRAPE_SECONDS = 15.0
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
-# The few queries that Grafana answers out of Prometheus' labels instead of asking it for series.
+# Grafana answers these queries from Prometheus' labels instead of from series.
 _LABEL_VALUES = re.compile(r"label_values\((.*),\s*(\w+)\)", re.DOTALL)
-# Not $1, which is label_replace's.
+# Not $1, which belongs to label_replace.
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{(\w+)(?::\w+)?\})")
 
 
 @dataclass(frozen=True)
 class Query:
-    """One expression, and where it stands: the dashboard's uid, the panel's title, the target's letter."""
+    """An expression and its place: the dashboard's uid, the panel's title, the target's letter."""
 
     dashboard: str
     panel: str
@@ -38,7 +38,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Series:
-    """Values over time, each with its seconds since 1970; one alone where a moment was asked for."""
+    """Values over time, each with its seconds since 1970; a single one for an instant query."""
 
     labels: Mapping[str, str]
     points: Sequence[tuple[float, float]]
@@ -46,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Window:
-    """The time that is looked at, in seconds since 1970, and the seconds between two points, or scrapes."""
+    """Start and end in seconds since 1970, and the seconds between two points, and two scrapes."""
 
     start: float
     end: float
@@ -55,13 +55,13 @@ class Window:
 
     @classmethod
     def of(cls, start: float, end: float, points: int = 240, scrape: float = SCRAPE_SECONDS) -> Window:
-        """Return the window with a step that gives about so many points, but none between two scrapes."""
+        """Return a window with about so many points, at most one for each scrape."""
         steps = max(1, round((end - start) / points / scrape))
         return cls(start, end, steps * scrape, scrape)
 
 
 def scrape_seconds(targets: Iterable[Mapping[str, Any]]) -> float:
-    """Return the seconds between two scrapes of the targets that Prometheus lists, the longest of them."""
+    """Return the longest scrape interval of the targets, in seconds."""
 
     def seconds(duration: str) -> float:
         return sum(
@@ -78,7 +78,7 @@ Answers = Mapping[Query, Sequence[Series]]
 
 @dataclass(frozen=True)
 class Panel:
-    """What is read of a panel: enough to draw it."""
+    """The part of a panel that a chart needs."""
 
     kind: str
     title: str
@@ -94,7 +94,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard: its sections are the rows, the first of which has no title."""
+    """A dashboard; its sections are its rows, the first without a title."""
 
     uid: str
     title: str
@@ -109,16 +109,12 @@ class Board:
             yield from panels
 
     def queries(self) -> list[Query]:
-        """Return every query, those of variables and annotations too."""
+        """Return every query, with those of variables and annotations."""
         return [*self.variables, *self.marks, *(query for panel in self.panels() for query in panel.queries)]
 
 
 def read(document: Mapping[str, Any]) -> Board:
-    """Return what a dashboard's JSON says.
-
-    Raises:
-        ReportError: a variable's query is of a kind that is not known here.
-    """
+    """Parse a dashboard's JSON. Raises ReportError if a variable's query is unknown."""
     uid = document["uid"]
     sections: list[tuple[str, list[Panel]]] = [("", [])]
     for found in document.get("panels", []):
@@ -144,7 +140,9 @@ def _variable(uid: str, found: Mapping[str, Any]) -> Query:
     text = found["query"]["query"] if isinstance(found["query"], Mapping) else found["query"]
     match = _LABEL_VALUES.fullmatch(text)
     if not match:
-        raise ReportError(f"{uid}: the variable {found['name']} asks {text!r}; only label_values(…) is known")
+        raise ReportError(
+            f"Failed to read {uid}: the variable {found['name']} has {text!r}. Use label_values(…)."
+        )
     return Query(uid, f"${found['name']}", "variable", f"count by ({match[2]}) ({match[1]})", "", True)
 
 
@@ -182,7 +180,7 @@ def _panel(uid: str, found: Mapping[str, Any]) -> Panel:
 
 
 def override(panel: Panel, name: str) -> dict[str, Any]:
-    """Return the properties that a panel gives to the series or column of that name, by their ids."""
+    """Return a panel's overrides for the series or column of that name, by property id."""
     found: dict[str, Any] = {}
     for one in panel.options.get("overrides", []):
         wanted = str(one["matcher"]["options"])
@@ -193,14 +191,14 @@ def override(panel: Panel, name: str) -> dict[str, Any]:
 
 
 def fill(expr: str, window: Window, values: Mapping[str, str | Sequence[str]] | None = None) -> str:
-    """Return an expression with its variables replaced, as Grafana does it.
+    """Replace the variables of an expression like Grafana.
 
     Args:
         expr: PromQL with ``$name`` or ``${name}``.
-        window: what ``$__range``, ``$__interval`` and ``$__rate_interval`` are taken from.
-        values: by name, one value or several; a variable without any stands for all.
+        window: source of ``$__range``, ``$__interval`` and ``$__rate_interval``.
+        values: one or several by name; a variable without any matches all.
     """
-    # Grafana's $__rate_interval: four scrapes at least, so that one that fails leaves no hole.
+    # Grafana's $__rate_interval: at least four scrapes, so that a failed one leaves no hole.
     rate = max(window.step + window.scrape, 4 * window.scrape)
     own = {
         "__rate_interval": f"{rate:.0f}s",
@@ -214,14 +212,14 @@ def fill(expr: str, window: Window, values: Mapping[str, str | Sequence[str]] | 
             return own[name]
         given = (values or {}).get(name, [])
         several = [given] if isinstance(given, str) else list(given)
-        # Twice: once for the expression, once for the string that it stands in.
+        # Escaped for the expression and for the string around it.
         return "|".join(re.escape(one).replace("\\", "\\\\") for one in several) or ".*"
 
     return _VARIABLE.sub(value, expr)
 
 
 def name_of(query: Query, labels: Mapping[str, str]) -> str:
-    """Return what a series is called, by the query's legend, or else by its labels."""
+    """Return the name of a series, from the query's legend or its labels."""
     text = re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: labels.get(match[1], ""), query.legend).strip()
     return text or ", ".join(f"{key}={value}" for key, value in sorted(labels.items()) if key != "__name__")
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any, NamedTuple
 
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
-from markupsafe import Markup
+from ansible_collections.pooled.postgres.plugins.module_utils._report.render import safe
 
 # As wide as a phone, in CSS pixels: on a wide screen two stand beside each other and grow.
 WIDTH, HEIGHT = 400, 150
@@ -36,7 +37,8 @@ _COLOUR = {"color": {"field": "colour", "scale": None}}
 # Vega's SVG without what the page does not need: it becomes half as large.
 _NEEDLESS = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>|<text[^>]*/>'
-    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version|opacity="1)="[^"]*"'
+    r'| opacity="1"(?=[ />])'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family|xmlns|xmlns:xlink|version)="[^"]*"'
 )
 _TAG = re.compile(r"<[^>]+>")
 _DECIMALS = re.compile(r"(\d+\.\d)\d+")
@@ -69,16 +71,15 @@ class Curve(NamedTuple):
     points: Sequence[Point]
 
 
-def svg(spec: Mapping[str, Any], title: str) -> Markup:
+def svg(spec: Mapping[str, Any], title: str) -> str:
     """Return a chart; without vl-convert, a sentence in its place."""
     try:
         import vl_convert  # noqa: PLC0415 - 80 MB that only a page needs
     except ImportError:
-        return Markup('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
+        return safe('<p class="empty">No chart: install the Python package vl-convert-python.</p>')
     text = _NEEDLESS.sub("", vl_convert.vegalite_to_svg({"width": WIDTH, "config": _CONFIG, **spec}))
     text = _TAG.sub(lambda tag: _DECIMALS.sub(r"\1", tag[0]), text)
-    head = Markup('<svg role="img" aria-label="{}" ').format(title)
-    return head + Markup(text.removeprefix("<svg "))  # noqa: S704 - Vega escapes its texts
+    return safe(f'<svg role="img" aria-label="{escape(title)}" {text.removeprefix("<svg ")}')
 
 
 def _layer(values: Sequence[Mapping[str, Any]], mark: Any, **encoding: Any) -> list[dict[str, Any]]:
@@ -110,7 +111,7 @@ def over_time(
     thresholds: Sequence[tuple[float, str]] = (),
     marks: Sequence[tuple[float, float]] = (),
     strips: Sequence[tuple[float, float, str]] = (),
-) -> Markup:
+) -> str:
     """Return lines over time.
 
     Args:
@@ -189,7 +190,7 @@ def over_number(
     reference: tuple[float, str] | None = None,
     also: Sequence[float] = (),
     from_0: bool = False,
-) -> Markup:
+) -> str:
     """Return curves with the range of each point, and a cross where a run failed.
 
     Args:
@@ -268,7 +269,7 @@ def figures_of(curves: Iterable[Curve]) -> list[float]:
 # ---------------------------------------------------------------------------------------------------- bars
 
 
-def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> Markup:
+def bars(title: str, cases: Mapping[str, Sequence[Curve]], unit: str) -> str:
     """Return a bar for the single point of each curve; each case has its own scale."""
     rows: list[dict[str, Any]] = []
     for case, curves in cases.items():

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = ("●", "▲", "✖")
@@ -84,8 +85,23 @@ def _fence(value: str) -> str:
     return "`" * max(3, max((len(found) + 1 for found in re.findall("`+", value)), default=0))
 
 
+def safe(content: str) -> Markup:
+    """Return HTML as such, so that a template does not escape it."""
+    from markupsafe import Markup  # noqa: PLC0415 - see _environment()
+
+    return Markup(content)  # noqa: S704
+
+
 @cache
 def _environment() -> Environment:
+    # Only the controller has it, and writes pages.
+    from jinja2 import (  # noqa: PLC0415
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
+
     found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"]),
@@ -101,7 +117,7 @@ def _environment() -> Environment:
 def section_html(section: Section) -> Markup:
     """Return one section, for a page that has the same style."""
     blocks: Any = _environment().get_template("blocks.html.j2").module
-    return Markup(blocks.section(section))  # noqa: S704 - the template escapes
+    return safe(blocks.section(section))
 
 
 def html(

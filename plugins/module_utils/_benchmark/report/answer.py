@@ -131,7 +131,7 @@ def caveats(document: Row) -> list[str]:
         (document.get("complete") is False, f"The benchmark was interrupted after {count}."),
         (
             saturated,
-            f"pgbench was at its limit in {len(saturated)} of {count} (it used up to {share} of its processors):"
+            f"pgbench was at its limit in {len(saturated)} of {count} (up to {share} of its processors):"
             " the servers can do more.",
         ),
         (

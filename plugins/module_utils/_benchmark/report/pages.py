@@ -22,7 +22,6 @@ from ansible_collections.pooled.postgres.plugins.module_utils._report.panels imp
 )
 from ansible_collections.pooled.postgres.plugins.module_utils._report.plots import Curve, Point
 from ansible_collections.pooled.postgres.plugins.module_utils._report.render import Block, Item, Section
-from markupsafe import Markup
 
 Row = Mapping[str, Any]
 _TPS = "Transactions per second"
@@ -61,7 +60,7 @@ _Page = tuple[str, str, Sequence[str], Sequence[Item], Sequence[Section]]
 
 
 def _page(document: Row, boards_html: str = "", charts: bool = False) -> _Page:
-    boards = [{"kind": "html", "html": Markup(boards_html)}] if boards_html else []  # noqa: S704 - see html()
+    boards = [{"kind": "html", "html": render.safe(boards_html)}] if boards_html else []
     sections = [
         Section("Throughput", "Throughput and latency", _results(document) if charts else []),
         Section("Connections", "What a connection costs", _connections(document)),

@@ -15,6 +15,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._benchmark import 
 from ansible_collections.pooled.postgres.plugins.module_utils._report import units
 
 PERCENTILES = ("p50", "p95", "p99")
+_USUAL = ["direct", "pooled"]
 # What a path is called. Its place here is its look in every chart.
 PATHS = {"direct": "direct", "pooled": "pooled", "socket": "pooled, Unix socket", "tls": "pooled, TLS"}
 
@@ -147,7 +148,7 @@ def command(document: Mapping[str, Any]) -> list[str]:
     own = plan["name"] == plans.CUSTOM
     bench = ["python", "runner.py", "bench", "--target", shlex.quote(text(system["target"]))]
     bench += ["--plan", "plan.json" if own else shlex.quote(text(plan["name"]))]
-    if not own and plan["paths"] != ["direct", "pooled"]:
+    if not own and plan.get("paths", _USUAL) != _USUAL:
         bench += ["-e", shlex.quote(json.dumps({"benchmark_paths": [text(path) for path in plan["paths"]]}))]
     lines = [f"git checkout {shlex.quote(text(system['commit']))}"] if system.get("commit") else []
     return [*lines, " ".join(bench)]

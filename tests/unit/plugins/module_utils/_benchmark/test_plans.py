@@ -196,9 +196,7 @@ def test_paths_that_are_not_there(changes: dict[str, Any], tls: str, says: str |
 
 @pytest.mark.parametrize("paths", [["direct", "poold"], ["direct", "direct"], [], "direct"])
 def test_other_paths_are_judged_like_a_plan_s(paths: Any) -> None:
-    with pytest.raises(
-        PlanError, match=r"accept benchmark_paths: it (has 'poold'|must be a non-empty list)"
-    ):
+    with pytest.raises(PlanError, match=r"accept benchmark_paths: it (has 'poold'|must be a non-empty list)"):
         plans.with_paths(plans.builtin("quick"), paths)
     assert plans.with_paths(plans.builtin("quick"), ["pooled"])["paths"] == ["pooled"]
 

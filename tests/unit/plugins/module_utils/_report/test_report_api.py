@@ -147,10 +147,10 @@ def test_a_scalar_is_a_series_without_labels(fake: Fake, prometheus: api.Prometh
     ("answer", "says"),
     [
         ((400, {"status": "error", "error": "parse error: no"}), r"parse error: no \[d: p \(A\)\]"),
-        ((502, b"<html>"), r"something else \(HTTP 502\) \[d: p \(A\)\]"),
-        ((200, b"<html>"), "something else"),
-        ((200, {"hello": "world"}), "something else"),
-        ((200, []), "something else"),
+        ((502, b"<html>"), r"is not Prometheus \(HTTP 502\) \[d: p \(A\)\]"),
+        ((200, b"<html>"), "is not Prometheus"),
+        ((200, {"hello": "world"}), "is not Prometheus"),
+        ((200, []), "is not Prometheus"),
     ],
 )
 def test_what_is_no_answer(
@@ -167,11 +167,11 @@ def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("targets", "says"), [([], "no targets"), ([UP | {"health": "unknown"}], "not begun")]
+    ("targets", "says"), [([], "no targets"), ([UP | {"health": "unknown"}], "not ended")]
 )
 def test_nothing_scraped_yet(fake: Fake, prometheus: api.Prometheus, targets: list[Any], says: str) -> None:
     fake.says("targets", {"activeTargets": targets})
-    with pytest.raises(ReportError, match=f"scraped nothing yet: .*{says}.*again"):
+    with pytest.raises(ReportError, match=f"read the targets of Prometheus: .*{says}.*again"):
         api.findings(prometheus)
 
 
@@ -206,7 +206,9 @@ def test_outputs_without_a_monitoring_host(state: Path, outputs: str | None) -> 
         (state / "outputs.json").unlink()
     else:
         (state / "outputs.json").write_text(outputs)
-    with pytest.raises(ReportError, match=r"monitoring host of lab .*run `python runner.py up --target lab`"):
+    with pytest.raises(
+        ReportError, match=r"monitoring host of lab: .*Run `python runner.py up --target lab`"
+    ):
         api.write(ROOT, state, "lab", 600)
 
 

@@ -37,8 +37,8 @@ def test_has_data(found: list[Series], expected: bool) -> None:
         # A panel as a whole is excused only where all of it is empty.
         ([TWO], [("P", None)], [], ["d: P (all): A has data"]),
         ([], [("Q", "A")], [], ["d: Q (A): A has data"]),
-        ([], [("R", "A")], [], ["d: R (A): there is no such query"]),
-        ([], [("P", "C")], [], ["d: P (C): there is no such query"]),
+        ([], [("R", "A")], [], ["d: R (A): the query does not exist"]),
+        ([], [("P", "C")], [], ["d: P (C): the query does not exist"]),
     ],
 )
 def test_coverage(

@@ -155,5 +155,5 @@ def test_override(name: str, expected: dict[str, Any]) -> None:
 def test_a_variable_that_is_not_understood_is_refused() -> None:
     document = dashboard()
     document["templating"]["list"][0]["query"] = "query_result(up)"
-    with pytest.raises(ReportError, match="host asks 'query_result"):
+    with pytest.raises(ReportError, match="host has 'query_result"):
         panels.read(document)

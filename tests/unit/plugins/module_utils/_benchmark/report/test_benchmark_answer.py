@@ -136,7 +136,7 @@ NOTHING: dict[str, Any] = {"system": {}, "plan": {}, "runs": [{}, {}]}
         ({"runs": [{"failed": 3}, {"failed": None}]}, "3 transactions failed."),
         (
             {"runs": [{"generator": {"cpu": 0.93, "saturated": True}}, {"generator": None}]},
-            "pgbench was at its limit in 1 of 2 runs (it used up to 93 % of its processors)",
+            "pgbench was at its limit in 1 of 2 runs (up to 93 % of its processors)",
         ),
     ],
 )
