@@ -163,6 +163,7 @@ def main() -> int:
             figures += PARTS[part](inputs.cold_rounds if part == "cold" else inputs.rounds)
         except RuntimeError as error:
             problems.append(f"Failed to measure {part}: {error}")
+            print(problems[-1], file=sys.stderr, flush=True)
     if figures:
         print(table(figures))
     print(f"Load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
@@ -172,7 +173,6 @@ def main() -> int:
     if inputs.json:
         document = {"schema": 1, "figures": [figure.document() for figure in figures], "problems": problems}
         inputs.json.write_text(json.dumps(document, indent=2) + "\n")
-    print("\n".join(problems), file=sys.stderr)
     return int(bool(problems))
 
 
