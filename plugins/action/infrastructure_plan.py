@@ -29,7 +29,8 @@ class Connection:
     @property
     def region(self) -> str | None:
         """The region to call."""
-        return get_aws_region(self)
+        found: str | None = get_aws_region(self)
+        return found
 
     def fail_json(self, msg: str, **_: Any) -> NoReturn:
         """Raise StackError, for options that make no connection."""

@@ -243,7 +243,7 @@ def teardown_plan(inputs: Inputs, found: Found) -> dict[str, Any]:
 
     def attached_elsewhere(gateway: Mapping[str, Any]) -> bool:
         # One without a VPC is what an interrupted run left.
-        attachments = gateway.get("attachments")
+        attachments = gateway.get("attachments") or []
         return bool(attachments) and attachments[0]["vpc_id"] not in vpcs
 
     going = {
