@@ -11,9 +11,9 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Reads a plan (O(action=plan)), starts a benchmark (O(action=begin)), makes some of its runs on the task's
     host (O(action=run)), and writes the results (O(action=finish)).
-  - Everything but pgbench runs on the controller. It keeps each run there, so that an interrupted benchmark
-    has a result, too.
-  - C(playbooks/benchmark.yml) shows how the actions go together.
+  - Everything except pgbench runs on the controller. It keeps each run there, so that an interrupted
+    benchmark has a result, too.
+  - C(playbooks/benchmark.yml) shows how to combine the actions.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -101,7 +101,7 @@ options:
     default: true
   monitored:
     description:
-      - Whether O(action=finish) asks Prometheus for its data of the runs.
+      - Whether O(action=finish) reads Prometheus' data of the runs.
       - C(outputs.json) and C(ssh_config) in the directory above O(directory) say how to reach it.
       - An error of Prometheus is a warning.
     type: bool
@@ -154,7 +154,7 @@ batches:
   elements: list
   sample: [[1, 2, 3, 4], [5, 6, 7, 8]]
 needs:
-  description: What each load host needs - C(clients) and C(jobs) of its largest run, and C(log_bytes).
+  description: Needs of each load host - C(clients) and C(jobs) of its largest run, and C(log_bytes).
   returned: when O(action=plan)
   type: dict
   sample: {clients: 150, jobs: 64, log_bytes: 7000000}

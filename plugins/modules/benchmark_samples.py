@@ -11,7 +11,7 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Samples the consoles of all PgBouncer processes and the processor time of PgBouncer and PostgreSQL, in a
     background process.
-  - It keeps the samples in memory, returns them when it is stopped, and ends by itself after O(seconds).
+  - It keeps the samples in memory, returns them when it is stopped, and stops after O(seconds).
   - Run it as PgBouncer's account, which needs no password for the console.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
@@ -24,13 +24,13 @@ attributes:
 options:
   state:
     description:
-      - V(started) starts sampling, and replaces one that still runs.
+      - V(started) starts sampling, and replaces a sampler that still runs.
       - V(stopped) stops it and returns the samples.
     type: str
     choices: [started, stopped]
     required: true
   seconds:
-    description: Seconds after which it ends by itself.
+    description: Seconds after which it stops.
     type: int
     default: 3600
   interval:
@@ -38,7 +38,7 @@ options:
     type: float
     default: 1
   directory:
-    description: Directory with a directory for each PgBouncer process, which contains its Unix socket.
+    description: Parent of the directories of the processes' Unix sockets.
     type: path
     default: /run/pgbouncer
   login_port:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_authority
-short_description: Make or renew the own CA on the machine that runs the playbook
+short_description: Create or renew the site's CA on the machine that runs the playbook
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Makes C(authority.key) and C(authority.crt) if they are missing, and renews the certificate before it
-    ends, with the same key.
-  - Hosts that run side by side share the CA. A lock keeps them from making two, which the tasks of
-    C(community.crypto) could not do.
+  - Creates C(authority.key) and C(authority.crt) if they are missing, and renews the certificate before it
+    expires, with the same key.
+  - Hosts that run in parallel share the CA. A lock prevents a second one, which C(community.crypto) cannot
+    do.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -24,7 +24,7 @@ attributes:
     details: It names the files. It shows no key.
 options:
   directory:
-    description: Directory of the CA. It is created with mode C(0700).
+    description: Directory of the CA. The module creates it with mode C(0700).
     type: str
     required: true
   name:
@@ -40,7 +40,7 @@ options:
     type: int
     required: true
   least_days:
-    description: The certificate is renewed if it has no more than these days left.
+    description: The module renews the certificate if it expires within this number of days.
     type: int
     required: true
 """

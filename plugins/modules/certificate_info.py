@@ -26,7 +26,7 @@ options:
     description: Text of the certificate that the key must belong to, instead of that in C(server.crt).
     type: str
   given:
-    description: Files on this host that the service is to get.
+    description: Files on this host that the service will get.
     type: dict
     suboptions:
       certificate:
@@ -67,7 +67,7 @@ seen:
       type: str
       sample: ""
     given:
-      description: Text of the given certificate and CA, and what is wrong with the given files.
+      description: Text of the given certificate and CA, and the problems of the given files.
       returned: if O(given) is set
       type: dict
       sample: {certificate: "", authority: "", causes: []}

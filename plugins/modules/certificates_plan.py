@@ -31,13 +31,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the inputs, the given files or the CA.
+  description: Problems of the inputs, your files or the CA.
   returned: with O(inputs_only=true), and on failure
   type: list
   elements: str
   sample: [certificates_service is empty. Name the service.]
 authority:
-  description: Whether the CA has to be made or renewed.
+  description: Whether to create or renew the CA.
   returned: success
   type: bool
   sample: false

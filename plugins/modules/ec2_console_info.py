@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ec2_console_info
-short_description: Reads the end of an instance's console
+short_description: Read the end of an instance's console
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
@@ -25,7 +25,7 @@ options:
     type: str
     required: true
   count:
-    description: How many lines are returned, from the end.
+    description: Number of lines to return, from the end.
     type: int
     default: 20
 """

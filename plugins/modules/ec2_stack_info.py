@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ec2_stack_info
-short_description: Reads all of a stack from EC2
+short_description: Read all resources of a stack from EC2
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - pooled.postgres.attributes.info_module
 options:
   stack:
-    description: Value of the tag C(Stack). Upper and lower case differ, and there are no wildcards.
+    description: Value of the tag C(Stack). It is case-sensitive and takes no wildcards.
     type: str
     required: true
   key_name:
@@ -46,7 +46,7 @@ options:
         type: str
 seealso:
   - name: EC2's filters
-    description: How resources are found by their tags.
+    description: How EC2 finds resources by their tags.
     link: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html
 """
 
@@ -81,7 +81,7 @@ account:
   type: str
   sample: "123456789012"
 region:
-  description: The region that was asked.
+  description: Region of the stack.
   returned: success
   type: str
   sample: ap-southeast-1
@@ -200,7 +200,7 @@ stack:
           disable_api_termination: false
           tags: {Name: postgres-db-server, Role: database, Stack: pooled}
 image:
-  description: The newest available image that fits O(image). Null without one.
+  description: The newest available image that matches O(image). Null without a match.
   returned: success
   type: dict
   contains:
@@ -225,7 +225,7 @@ image:
       type: str
       sample: x86_64
     creation_date:
-      description: When the image was made, in UTC.
+      description: When the image was created, in UTC.
       returned: success
       type: str
       sample: "2025-06-01T21:31:00.000Z"

@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the inputs.
+  description: Problems of the inputs.
   returned: with O(inputs_only=true), and on failure
   type: list
   elements: str

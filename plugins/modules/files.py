@@ -12,7 +12,7 @@ version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Compares all entries with the host, validates every new content, and only then replaces the first file.
-  - If a checker refuses a content, no file changes.
+  - If a check fails, no file changes.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -33,7 +33,7 @@ options:
         type: path
         required: true
       state:
-        description: What the path is to be. V(absent) removes a directory with all that it holds.
+        description: State of the path. V(absent) removes a directory with its contents.
         type: str
         choices: [file, directory, link, absent]
         default: file
@@ -41,7 +41,7 @@ options:
         description: Text of a file.
         type: str
       secret_content:
-        description: Text of a file that no output shows.
+        description: Text of a file, which no output shows.
         type: str
       target:
         description: Target of a link.

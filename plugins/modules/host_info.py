@@ -21,7 +21,7 @@ options:
     elements: str
     default: []
   paths:
-    description: Paths or globs. A path that does not exist is left out of the result.
+    description: Paths or globs. The result omits paths that do not exist.
     type: list
     elements: str
     default: []
@@ -63,7 +63,7 @@ seen:
     hostname: {description: Name of the host., returned: success, type: str, sample: db1}
     now: {description: Unix time of the host., returned: success, type: float, sample: 1764400000.5}
     packages:
-      description: Installed version by package, and the candidate where none is installed.
+      description: Installed version by package, and the candidate if none is installed.
       returned: success
       type: dict
       sample: {pgbouncer: {installed: 1.24.1-1, candidate: ""}}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: infrastructure_plan
-short_description: Plans the infrastructure of a stack
+short_description: Plan the infrastructure of a stack
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - pooled.postgres.attributes.info_module
 options:
   inputs_only:
-    description: Check the inputs only, without any call, and return what is wrong with them as RV(problems).
+    description: Check the inputs only, without any call, and return their problems as RV(problems).
     type: bool
     default: false
   state:
@@ -41,24 +41,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong, each with what to do. Empty on success.
+  description: Problems, each with a solution. Empty on success.
   returned: always
   type: list
   elements: str
   sample: []
 lines:
-  description: What the role will do, for people.
+  description: Actions of the role, as text.
   returned: success
   type: list
   elements: str
   sample: ["+ VPC postgres-db-vpc 10.0.0.0/16"]
 todo:
-  description: Keys of what the role must act on, by kind.
+  description: Keys of the resources that the role must change, by kind.
   returned: success, unless O(state=absent)
   type: dict
   sample: {vpc: [vpc], subnet: [public, private]}
 ids:
-  description: Ids of what exists, by kind and key.
+  description: Ids of existing resources, by kind and key.
   returned: success, unless O(state=absent)
   type: dict
   sample: {vpc: vpc-0123456789abcdef0}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_bare_hosts
-short_description: Creates systemd containers that answer over SSH
+short_description: Create systemd containers that answer over SSH
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Builds the images that are missing, starts all hosts at the same time, and waits until they have booted.
-  - Leaves C(ssh_config), C(known_hosts) and the key C(id_ed25519) in O(state_dir).
+  - Writes C(ssh_config), C(known_hosts) and the key C(id_ed25519) to O(state_dir).
   - Needs root, or sudo without a password, and the commands C(mmdebstrap), C(podman) and C(runc).
 extends_documentation_fragment:
   - pooled.postgres.attributes

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_image
-short_description: Builds the image of the lab's hosts
+short_description: Build the image of the lab's hosts
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Builds a Debian image with systemd and cloud-init by mmdebstrap, and imports it into Podman.
-  - Does nothing where Podman has it.
-  - The tag of the image follows its definition. A lock keeps two builds of one machine apart.
+  - Does nothing if Podman has it.
+  - The tag of the image is derived from its definition. A lock serializes builds on one machine.
   - Needs root, or sudo without a password, and the commands C(mmdebstrap) and C(podman).
 extends_documentation_fragment:
   - pooled.postgres.attributes
@@ -55,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 images:
-  description: The image, with its tag; or those that were removed.
+  description: The image with its tag, or the removed images.
   returned: success
   type: list
   elements: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lab_plan
-short_description: Plans the lab
+short_description: Plan the lab
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
@@ -18,11 +18,13 @@ extends_documentation_fragment:
   - pooled.postgres.attributes.info_module
 options:
   inputs_only:
-    description: Check the inputs only, and return what is wrong with them as RV(problems).
+    description: Check the inputs only, and return their problems as RV(problems).
     type: bool
     default: false
   state:
-    description: What to plan. V(bare) are hosts without an emulated API, V(absent) is the teardown of either.
+    description:
+      - Plan of the lab (V(present)), of hosts without an emulated API (V(bare)), or of the teardown of
+        either (V(absent)).
     type: str
     choices: [present, bare, absent]
     default: present
@@ -36,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong, each with what to do. Empty on success.
+  description: Problems, each with a solution. Empty on success.
   returned: always
   type: list
   elements: str

@@ -27,7 +27,7 @@ attributes:
   diff_mode:
     support: none
 notes:
-  - The lock holds among the processes of one machine.
+  - The lock works among the processes of one machine.
 author:
   - Pooled Postgres maintainers (@pooled-postgres)
 """

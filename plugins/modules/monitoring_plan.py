@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the inputs.
+  description: Problems of the inputs.
   returned: success
   type: list
   elements: str

@@ -144,7 +144,7 @@ options:
     description:
       - Several runs in one task, each as a dictionary of this module's options that differ from those of the
         task. They start one after the other.
-      - The result is RV(results). A run that cannot start has an C(error) there, and the others go on.
+      - The result is RV(results). A run that cannot start has an C(error) there, and the others continue.
     type: list
     elements: dict
 extends_documentation_fragment: [pooled.postgres.attributes]

@@ -12,16 +12,16 @@ author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Writes C(pgbouncer.ini) of each process, the userlist, the HBA file and further files such as units,
     from data.
-  - A name that PgBouncer does not know is refused with the nearest known one, and so is a value of the
-    wrong type or out of range.
-  - It starts the installed PgBouncer with each candidate in a scratch directory, under PgBouncer's account,
-    without TCP, and with the candidates of userlist and HBA file, asks for settings, databases and users,
-    and ends it. Only if it accepts all candidates without an error or a warning, files are replaced. A
-    refusal names the line, and all old files stay.
-  - A candidate that an earlier run validated, with the same PgBouncer and certificates, is not started again.
-  - The running processes are asked as well. RV(turns) tells which of them have to be reloaded or
-    restarted, in what order and why. This module does neither.
-  - The files are managed as a whole. Users, comments and C(%include) that are not listed are removed.
+  - Refuses a name that PgBouncer does not support and suggests the nearest known one. Also refuses a value
+    of the wrong type or out of range.
+  - Starts the installed PgBouncer with each candidate in a scratch directory, under PgBouncer's account,
+    without TCP, and with the candidates of userlist and HBA file, reads its settings, databases and users,
+    and stops it. Replaces files only if PgBouncer accepts all candidates without an error or a warning.
+    Otherwise the error names the line, and all old files stay.
+  - Does not start a candidate again that an earlier run validated with the same PgBouncer and certificates.
+  - Also reads the state of the running processes. RV(turns) lists which of them must reload or restart, in
+    what order and why. This module does neither.
+  - Manages the files as a whole, and removes users, comments and C(%include) that are not listed.
 options:
   processes:
     description: PgBouncer processes, in the order of their numbers, which begin with 1.
@@ -42,18 +42,18 @@ options:
         type: dict
         default: {}
       databases:
-        description: Databases, each with C(name), where V(*) stands for all others, and options of PgBouncer.
+        description: Databases, each with C(name) and options of PgBouncer. V(*) stands for all others.
         type: list
         elements: dict
         default: []
       users:
-        description: Users with options of their own, each with C(name). The userlist decides who may log in.
+        description: Users with individual options, each with C(name). The userlist decides who may log in.
         type: list
         elements: dict
         default: []
       peers:
         description:
-          - Further processes that requests to cancel a query are passed on to, each with C(id) and C(host).
+          - Further processes that receive forwarded cancel requests, each with C(id) and C(host).
         type: list
         elements: dict
         default: []
@@ -78,9 +78,10 @@ options:
           password:
             description:
               - The password, without line breaks. It is stored as O(userlist.encryption) says.
-              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random salt,
-                so it differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but
-                PgBouncer cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
+              - A SCRAM-SHA-256 entry that matches the password stays as it is. A new one gets a random
+                salt, so it differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but
+                PgBouncer cannot log in to PostgreSQL as this user. For that, give the verifier or
+                O(server).
             type: str
           verifier:
             description: The verifier that PostgreSQL holds in C(pg_authid.rolpassword), written as it is.
@@ -108,7 +109,8 @@ options:
         default: /etc/pgbouncer/pg_hba.conf
       rules:
         description:
-          - Rules in their order. The first that matches a connection decides; without a match it is refused.
+          - Rules in their order. The first that matches a connection decides; without a match PgBouncer
+            refuses it.
         type: list
         elements: dict
         required: true
@@ -139,9 +141,10 @@ options:
             required: true
   server:
     description:
-      - The PostgreSQL of this host. Its verifiers are used for users that have none, and its limits must
-        fit the pools.
-      - It is asked over its Unix socket, as the account V(postgres). The verifiers do not leave the host.
+      - The PostgreSQL of this host. Its verifiers apply to users that have none, and the pools must fit its
+        limits.
+      - The module reads them over its Unix socket, as the account V(postgres). The verifiers do not leave
+        the host.
     type: dict
     suboptions:
       login_unix_socket:
@@ -157,19 +160,19 @@ options:
         type: int
         default: 0
       arithmetic:
-        description: How that number is made up, for the message of a refusal.
+        description: How the number is calculated, for the error message.
         type: str
         default: ""
       others:
-        description: Connections that others than PgBouncer need.
+        description: Connections that clients other than PgBouncer need.
         type: int
         default: 0
       remedy:
-        description: What to do about pools that do not fit, for the message of a refusal.
+        description: What to do if the pools do not fit, for the error message.
         type: str
         default: ""
   files:
-    description: Further files and directories that are written along with PgBouncer's.
+    description: Further files and directories, written along with PgBouncer's.
     type: list
     elements: dict
     default: []
@@ -179,7 +182,7 @@ options:
         type: path
         required: true
       state:
-        description: What the path is to be.
+        description: State of the path.
         type: str
         choices: [file, directory]
         default: file
@@ -198,7 +201,7 @@ options:
         description: Octal mode; V(0644) for files and V(0755) for directories by default.
         type: str
       restarts:
-        description: Whether a process has to be restarted when this file changed after its start.
+        description: Whether a process must restart if this file changed after its start.
         type: bool
         default: false
   reload_for:
@@ -207,7 +210,7 @@ options:
     elements: str
     default: []
   open_files:
-    description: File descriptors that a process needs. One that runs with fewer has to be restarted.
+    description: File descriptors that a process needs. A process that runs with fewer must restart.
     type: int
     default: 0
   header:
@@ -300,10 +303,10 @@ version:
   sample: "1.24"
 turns:
   description:
-    - What processes have to do, in this order. Processes without anything to do are left out.
-    - C(action) is V(reload), V(start) where it does not answer on its socket, or V(restart) where a setting
-      differs that PgBouncer cannot change while it runs. C(drains) tells whether its clients can leave
-      before, C(port) the port of its present socket, and C(settings) what C(SHOW CONFIG) has afterwards.
+    - What processes must do, in this order. It omits processes without work.
+    - C(action) is V(reload), V(start) if it does not answer on its socket, or V(restart) if a setting
+      differs that PgBouncer cannot change while it runs. C(drains) shows whether its clients can leave
+      first, C(port) is the port of its current socket, and C(settings) is the expected C(SHOW CONFIG).
   returned: success
   type: list
   elements: dict
@@ -311,7 +314,7 @@ turns:
     - {id: 1, action: reload, reasons: [the userlist], drains: false, port: 6432, settings: {}}
 users:
   description:
-    - Names of added, removed and updated users of the userlist, at most 200 of each, and how many there are.
+    - Names of added, removed and updated users of the userlist, at most 200 of each, and their numbers.
   returned: with O(userlist)
   type: dict
   sample: {added: [myuser], removed: [], updated: [], counts: {added: 1, removed: 0, updated: 0}, total: 3}

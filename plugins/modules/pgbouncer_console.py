@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbouncer_console
-short_description: Runs a command on PgBouncer's console
+short_description: Run a command on PgBouncer's console
 version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
@@ -19,7 +19,7 @@ extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: C(SHOW) commands are run. Others are not, and say whether they would have changed anything.
+    details: Runs C(SHOW) commands. For others it only reports whether they would change anything.
   diff_mode:
     support: none
     details: It changes no text.
@@ -30,7 +30,7 @@ options:
       - V(RELOAD) reads the configuration, the userlist and the certificates again.
       - V(PAUSE) waits for the clients' transactions and closes the server connections; further clients
         wait. It changes nothing if PgBouncer is paused already.
-      - V(RESUME) ends V(PAUSE) and V(KILL). It changes nothing if nothing is paused.
+      - V(RESUME) undoes V(PAUSE) and V(KILL). It changes nothing if nothing is paused.
       - V(SUSPEND) flushes all buffers. PgBouncer resumes as soon as this module disconnects, so it lasts as
         long as the task; use V(PAUSE) for longer.
       - V(RECONNECT) replaces each server connection as soon as it is released.
@@ -38,14 +38,14 @@ options:
       - V(DISABLE) refuses new clients of a database, V(ENABLE) accepts them again.
       - V(KILL) drops all connections of a database at once and pauses it; V(KILL_CLIENT), since PgBouncer
         1.24, one client's.
-      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, accepts no further clients, and ends PgBouncer
-        once the last one has left. Other processes that listen on the same port serve meanwhile.
+      - V(SHUTDOWN WAIT_FOR_CLIENTS), since PgBouncer 1.23, accepts no further clients, and stops PgBouncer
+        once the last one has disconnected. Other processes that listen on the same port serve meanwhile.
     type: str
     required: true
   database:
     description:
       - The database, by the name that clients use.
-      - Needed by V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and
+      - Required for V(DISABLE), V(ENABLE) and V(KILL). Without it V(PAUSE), V(RESUME), V(RECONNECT) and
         V(WAIT_CLOSE) apply to all databases.
     type: str
   client:
@@ -58,20 +58,20 @@ options:
     type: dict
   timeout:
     description:
-      - Seconds after which a command is cancelled and the task fails, such as a V(PAUSE) that waits for a
-        client. The module then undoes V(PAUSE).
+      - Seconds after which the module cancels a command and the task fails, such as a V(PAUSE) that waits
+        for a client. The module then undoes V(PAUSE).
       - After V(SHUTDOWN WAIT_FOR_CLIENTS) the task does not fail. PgBouncer then waits for transactions in
         flight only, and drops the remaining clients.
-      - V(0) waits for ever.
+      - V(0) waits without limit.
     type: int
     default: 60
   record:
-    description: File that is touched after the command, to tell later what PgBouncer has read since.
+    description: File to touch after the command. Its time shows later what PgBouncer has read.
     type: path
   login_unix_socket:
     description:
       - Directory of PgBouncer's Unix socket.
-      - Each of several processes has its own, and carries out a command for itself.
+      - Each process has its own socket and runs commands only for itself.
     type: path
     default: /run/pgbouncer/1
   login_port:
@@ -119,7 +119,7 @@ statement:
   type: str
   sample: PAUSE "shop"
 ended:
-  description: Whether PgBouncer has ended, as after V(SHUTDOWN WAIT_FOR_CLIENTS) in time.
+  description: Whether PgBouncer has stopped, as after V(SHUTDOWN WAIT_FOR_CLIENTS) in time.
   returned: success
   type: bool
   sample: false

@@ -10,7 +10,7 @@ short_description: Verify that users can log in through PgBouncer
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Logs in as each user and runs a query, several users at a time, and fails once with all that were refused.
+  - Logs in as each user and runs a query, several users at a time, and fails once with all failed logins.
 options:
   host:
     description: Address of PgBouncer, or the directory of its Unix socket.
@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tried:
-  description: How many logins were tried.
+  description: Number of logins.
   returned: success
   type: int
   sample: 2

@@ -10,11 +10,11 @@ short_description: Let PgBouncer look up users in PostgreSQL
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Creates the role C(pgbouncer_auth) and the function C(pgbouncer.user_lookup) for C(auth_query), where
-    PostgreSQL is reached over a Unix socket, and then logs in as that role from PgBouncer's account.
+  - Creates the role C(pgbouncer_auth) and the function C(pgbouncer.user_lookup) for C(auth_query), if it
+    reaches PostgreSQL over a Unix socket, and then logs in as that role from PgBouncer's account.
   - Elsewhere it only logs in. Create role and function there with the statements of
     C(tasks_from=auth_query_sql) of the role C(pooled.postgres.pgbouncer).
-  - In each database that lacks something, everything is created again in one transaction.
+  - In each database with missing parts, it creates everything again in one transaction.
 options:
   host:
     description: Directory of PostgreSQL's Unix socket, or its address.
@@ -34,7 +34,7 @@ options:
     type: int
     default: 4
   password:
-    description: Password of C(pgbouncer_auth), where PostgreSQL is reached over TCP.
+    description: Password of C(pgbouncer_auth), if PgBouncer reaches PostgreSQL over TCP.
     type: str
     default: ""
   account:

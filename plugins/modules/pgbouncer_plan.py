@@ -36,7 +36,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the inputs, with the name of each and what to do.
+  description: Problems of the inputs, with the name of each and what to do.
   returned: always
   type: list
   elements: str

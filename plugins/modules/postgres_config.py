@@ -12,22 +12,22 @@ version_added: 0.1.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Writes a settings file for C(conf.d), C(pg_hba.conf) and C(pg_ident.conf) of a cluster in Debian's layout.
-  - Where a file differs, the installed binary first reads the new files in a scratch cluster. It checks
-    names and values, whether they fit together, whether libraries and certificates can be read, how much
-      shared memory they
-    need, and each rule. If it refuses something, the task fails with the line, and the old files stay.
-  - Reloads the running server and waits until it has read the files. Also reloads it where a certificate or
-    key that the settings name is newer than what it has read. Fails where the server finds errors in its
-      files.
+  - If a file differs, the installed binary first reads the new files in a scratch cluster. It checks names
+    and values, whether they fit together, whether libraries and certificates can be read, how much shared
+    memory they need, and each rule. If it reports an error, the task fails with the line, and the old files
+    stay.
+  - Reloads the running server and waits until it has read the files. Also reloads it if a certificate or
+    key in the settings is newer than the last reload. Fails if the server finds errors in its files.
   - Never restarts the server. The result says whether that is needed.
   - Adds settings that follow from the memory, cores and disk of the host.
-  - Run it as the account that the data belongs to, C(become_user=postgres).
+  - Run it as the account that owns the data, C(become_user=postgres).
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Without a cluster, or with a certificate that does not exist yet, the files are not validated.
-      Else they are, and the result foretells whether a restart will be needed.
+    details:
+      - Without a cluster, or with a certificate that does not exist yet, the module does not validate the
+        files. Otherwise it does, and the result predicts whether a restart is needed.
   diff_mode:
     support: full
 options:
@@ -62,8 +62,9 @@ options:
     type: str
     default: Ansible managed
   restart_allowed:
-    description: Whether the caller restarts the server where RV(restart_needed) says so. If not, a warning
-      names the settings that wait for a restart.
+    description:
+      - Whether the caller restarts the server if RV(restart_needed). If not, a warning names the settings
+        that wait for a restart.
     type: bool
     default: false
   unit_file:
@@ -72,7 +73,8 @@ options:
         counts as a setting that waits for a restart.
     type: path
   unit_changed:
-    description: Whether the caller changes that file. Check mode, which leaves it alone, counts it as newer.
+    description:
+      - Whether the caller changes that file. Check mode, which does not change it, counts it as newer.
     type: bool
     default: false
 requirements: [psycopg2 on the host]
@@ -95,8 +97,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pending_restart:
-  description: Settings that wait for a restart, and C(systemd's unit) where O(unit_file) does; in check mode
-    those that would.
+  description:
+    - Settings that wait for a restart, and C(systemd's unit) if O(unit_file) does; in check mode those that
+      would.
   returned: success
   type: list
   elements: str
@@ -108,8 +111,8 @@ restart_needed:
   type: bool
   sample: false
 port:
-  description: Port that the server listens on after the restart, if one is needed; in check mode its present
-    one.
+  description:
+    - Port that the server listens on after the restart, if one is needed; in check mode its current port.
   returned: success
   type: int
   sample: 5432

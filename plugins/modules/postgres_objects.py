@@ -15,15 +15,15 @@ description:
     changes what differs. Thousands of users take seconds.
   - Everything outside of single databases changes in one transaction, and so does each database. Only
     C(CREATE DATABASE) commits by itself, and more than 1000 roles are created in parallel.
-  - PostgreSQL gets a verifier, never a password. A stored verifier that fits the password is kept, so that
+  - PostgreSQL gets a verifier, never a password. A stored verifier that matches the password stays, so that
     copies of it stay valid.
-  - Connects over the Unix socket and by peer. Run it as the account that the data belongs to,
+  - Connects over the Unix socket and by peer. Run it as the account that owns the data,
     C(become_user=postgres).
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
     support: full
-    details: Rights on objects that the run would create are named as far as the input tells them.
+    details: Rights on objects that do not exist yet are reported as far as the input names them.
   diff_mode:
     support: full
     details: No diff shows a password or a verifier.
@@ -67,7 +67,8 @@ options:
   passwords:
     description:
       - JSON text of an object with the password of each role that has one.
-      - A single text, for Ansible searches its output for each secret value, and there may be thousands.
+      - It is one text, because Ansible searches its output for each secret value, and the list may have
+        thousands.
     type: str
     default: "{}"
   password_encryption:
@@ -76,7 +77,8 @@ options:
     choices: [scram-sha-256, md5]
     default: scram-sha-256
   absent:
-    description: Roles to remove, with the rights that they were granted. One that owns something is refused.
+    description:
+      - Roles to remove, with their granted rights. The module refuses to remove an owner of objects.
     type: list
     elements: str
     default: []
@@ -94,13 +96,13 @@ options:
         description: Role that owns it.
         type: str
       encoding:
-        description: Encoding of its texts.
+        description: Encoding.
         type: str
       lc_collate:
-        description: Order of its texts.
+        description: Collation.
         type: str
       lc_ctype:
-        description: Classes of its characters.
+        description: Character classification.
         type: str
       template:
         description: Database that it is a copy of.
@@ -170,11 +172,11 @@ options:
         elements: str
         default: []
       target_roles:
-        description: With the type V(default_privs), roles whose objects are meant.
+        description: With the type V(default_privs), roles whose future objects it covers.
         type: list
         elements: str
       grant_option:
-        description: Whether the roles may pass the right on. Without a value that stays as it is.
+        description: Whether the roles may grant the right to others. Without a value it stays as it is.
         type: bool
       state:
         description: Whether the roles have the right.

@@ -11,8 +11,8 @@ version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
   - Reads the inputs of the role C(pooled.postgres.postgres), looks at the host once, and at the volume of
-    the data if there is one. Fails with all problems, or returns what the role's tasks apply. It changes
-      nothing.
+    the data if it has one. Fails with all problems, or returns what the role's tasks apply. It changes
+    nothing.
 options:
   inputs_only:
     description: Whether to check the inputs only, without a connection. The problems are returned then.
@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the inputs, with the name of each and what to do.
+  description: Problems of the inputs, with the name of each and what to do.
   returned: always
   type: list
   elements: str

@@ -22,11 +22,11 @@ options:
     type: path
     required: true
   mountpoint:
-    description: Directory that it is or will be mounted on.
+    description: Mount point.
     type: path
     required: true
   filesystem:
-    description: Filesystem that it has or will have.
+    description: Filesystem of the volume.
     type: str
     choices: [ext4, xfs]
     required: true
@@ -43,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 volume:
-  description: What was seen. C(signature) is empty where blkid knows of nothing on the device.
+  description: State of the volume. C(signature) is empty if blkid finds nothing on the device.
   returned: success
   type: dict
   sample:

@@ -11,8 +11,8 @@ short_description: Check whether Prometheus, Alertmanager and Grafana loaded the
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Asks each server at C(/metrics) when it started and when it last loaded its configuration, and compares
-    that with the modification times of its files.
+  - Reads from each server's C(/metrics) when it started and when it last loaded its configuration, and
+    compares that with the modification times of its files.
   - A server that refuses a configuration keeps the old one. Its process and its unit do not show that.
 extends_documentation_fragment: [pooled.postgres.attributes, pooled.postgres.attributes.info_module]
 options:
@@ -66,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stale:
-  description: Servers that have not loaded their files, and whether that takes a restart or a reload.
+  description: Servers that have not loaded their files, and whether they need a restart or a reload.
   returned: success
   type: list
   elements: dict

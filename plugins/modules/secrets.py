@@ -11,7 +11,7 @@ description:
   - Generates the secrets that are missing, each of 32 letters and digits, and keeps them in files, in a vault
     file or in AWS Secrets Manager.
   - It never changes a secret that exists.
-  - Runs at the same time lose no secret. All of them return the value that was stored first.
+  - Simultaneous runs lose no secret. All of them return the value that was stored first.
 options:
   names:
     description:
@@ -41,7 +41,8 @@ options:
   return_values:
     description:
       - Return the values of the secrets, see RV(secrets). Set C(no_log) on such a task.
-      - In check mode a secret that would be generated or restored has a random value that nothing stores.
+      - In check mode a secret that would be generated or restored has a random value that the module does
+        not store.
       - With O(backend=aws) the task must run on a local connection.
     type: bool
     default: false
@@ -57,7 +58,7 @@ options:
     type: path
   vault_file:
     description:
-      - The file, with O(backend=vault). Other entries stay in it, comments do not.
+      - The file, with O(backend=vault). Other entries stay in it, but comments do not.
       - It stays encrypted with the vault secret that decrypted it. A new file is encrypted with the one that
         C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) names, else with the first vault secret of the run.
       - The file can also be read without this module, for example by C(vars_files).

@@ -64,7 +64,7 @@ answered:
   type: bool
   sample: true
 served:
-  description: SHA-256 fingerprints of the certificates that the server showed. Empty without TLS.
+  description: SHA-256 fingerprints of the certificates that the server presented. Empty without TLS.
   returned: success
   type: list
   elements: str

@@ -11,11 +11,10 @@ short_description: Run several units of systemd in one task
 version_added: 0.2.0
 author: Pooled Postgres maintainers (@pooled-postgres)
 description:
-  - Starts, stops, enables, restarts and reloads units, each only where that is needed.
+  - Starts, stops, enables, restarts and reloads units, each only if needed.
   - A unit is restarted if a file that it reads at its start is newer than its start, and reloaded if a file
-    that it reads at a reload is newer than its last start or reload. So a run completes what an earlier run
-    began.
-  - Systemd reads its units again where their files changed.
+    that it reads at a reload is newer than its last start or reload. So a run completes an interrupted one.
+  - Reloads systemd if unit files changed.
 extends_documentation_fragment: [pooled.postgres.attributes]
 attributes:
   check_mode:
@@ -35,7 +34,7 @@ options:
         type: str
         required: true
       state:
-        description: What the unit is to do. V(unchanged) leaves it running or stopped.
+        description: State of the unit. V(unchanged) leaves it running or stopped.
         type: str
         choices: [started, stopped, restarted, reloaded, unchanged]
         default: started
@@ -73,7 +72,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, with the reasons.
+  description: Actions, with their reasons.
   returned: success
   type: list
   elements: dict

@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 status:
-  description: The document.
+  description: The content of status.json.
   returned: success
   type: dict
   sample: {hosts: [db1], services: [], pools: [], targets: [], endpoints: {}, healthy: false}

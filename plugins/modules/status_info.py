@@ -9,7 +9,7 @@ short_description: Gather a host's services, pools and scrape targets
 version_added: 0.1.0
 description:
   - Reads units, package versions, C(SHOW POOLS) of each PgBouncer process and Prometheus' scrape targets.
-  - A process that does not answer is part of the result and no failure.
+  - A process that does not answer is reported and does not fail the task.
 options:
   pgbouncer_port:
     description:
