@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make or renew the own CA on the machine that runs the playbook."""
+"""Create or renew the site's CA on the machine that runs the playbook."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ reasons:
   returned: success
   type: list
   elements: str
-  sample: [it ends on 2026-12-24]
+  sample: [it expires on 2026-12-24]
 copies:
   description: Certificates to copy to the host.
   returned: success

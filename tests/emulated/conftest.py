@@ -101,7 +101,7 @@ class Resources(dict[str, dict[str, Resource]]):
         return {key for found in self.values() for key in found}
 
     def counts(self) -> dict[str, int]:
-        """Return how many there are of each kind that there is."""
+        """Return the number of resources by kind."""
         return {kind: len(found) for kind, found in self.items() if found}
 
 
@@ -174,7 +174,7 @@ class Account:
         return image
 
     def resources(self) -> Resources:
-        """Return all that there is."""
+        """Return all resources."""
         found = Resources()
         for kind, (method, answer, key, options) in KINDS.items():
             found[kind] = {item[key]: item for item in getattr(self.ec2, method)(**options)[answer]}

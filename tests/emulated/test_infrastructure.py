@@ -469,7 +469,7 @@ def test_a_teardown_says_what_it_could_not_remove(account: Account) -> None:
     (account.state / "ssh_key").touch()
     run = account.playbook("teardown")
     assert run.code != 0
-    assert f"Failed to tear down the stack: {instance} carry the tag Stack=pooled still" in run.text
+    assert f"Failed to tear down the stack: {instance} still carry the tag Stack=pooled." in run.text
     assert run.changes == []
     assert run.files == {"ssh_key"}
 

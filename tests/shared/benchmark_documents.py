@@ -264,7 +264,7 @@ def interrupted() -> dict[str, Any]:
 
 
 def without_samples() -> dict[str, Any]:
-    """Return a benchmark of which nothing is known but pgbench's figures."""
+    """Return a benchmark with only pgbench's figures."""
     found = document()
     found["samples"] = {"interval": 1, "rows": []}
     for run in found["runs"]:

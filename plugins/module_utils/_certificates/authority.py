@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make and renew the own CA. Runs on the controller only."""
+"""Create and renew the site's CA. Runs on the controller only."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class _Plan:
         if x509.names(certificate) != set(self.names):
             found.append(f"its names change to {', '.join(self.names)}")
         if x509.days_left(certificate, self.now) < self.inputs["certificates_renew_days"]:
-            found.append(f"it ends on {x509.end(certificate):%Y-%m-%d}")
+            found.append(f"it expires on {x509.end(certificate):%Y-%m-%d}")
         if self.inputs["certificates_renew"]:
             found.append("certificates_renew is true")
         return found
@@ -197,7 +197,7 @@ class _Plan:
         certificate = x509.certificates((self.given or {})["certificate"])[0]
         if x509.days_left(certificate, self.now) >= self.inputs["certificates_renew_days"]:
             return []
-        return [f"{self.files['certificate']} ends on {x509.end(certificate):%Y-%m-%d}. Replace it before."]
+        return [f"{self.files['certificate']} expires on {x509.end(certificate):%Y-%m-%d}. Replace it."]
 
     def _unprepared(self, check_mode: bool) -> bool:
         return check_mode and self.place not in self.seen["paths"]

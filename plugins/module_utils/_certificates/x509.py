@@ -35,7 +35,7 @@ def first(text: str) -> Any | None:
 
 
 def end(certificate: Any) -> datetime:
-    """Return when a certificate ends."""
+    """Return when a certificate expires."""
     return _aware(certificate, "not_valid_after")
 
 
@@ -52,7 +52,7 @@ def _aware(certificate: Any, name: str) -> datetime:
 
 
 def days_left(certificate: Any, now: datetime) -> int:
-    """Return the whole days until a certificate ends, negative if it has ended."""
+    """Return the whole days until a certificate expires, negative if it has expired."""
     return (end(certificate) - now).days
 
 

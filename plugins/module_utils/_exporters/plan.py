@@ -333,7 +333,7 @@ class _Plan:
                 for exporter in self.exporters
             ],
             "tls": self.tls,
-            # A given certificate has names of its own, so only the own CA's is verified.
+            # The user's certificate may have other names, so only the built-in CA's is verified.
             "ca_path": f"{CERTIFICATES}/authority.crt" if self.tls and not given else None,
             "user": login["name"] if login else None,
             "password": login["password"] if login else None,

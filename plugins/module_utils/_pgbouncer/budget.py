@@ -5,7 +5,7 @@
 Pure. The rules are those of PgBouncer's ``launch_new_connection`` (``src/objects.c``) and of
 ``pool_pool_size``, ``pool_res_pool_size``, ``database_max_connections`` and ``user_max_connections``
 (``src/server.c``): a pool is a pair of database and user; the user's value goes before the database's,
-and that before the default; a pool of 0 has no limit; a cap of 0 is none. A request to cancel a query
+and that before the default; a pool of 0 has no limit; a cap of 0 is none. A cancel request
 may exceed its pool, but takes none of PostgreSQL's ``max_connections`` (``ProcessStartupPacket`` ends before
 a process of PostgreSQL gets its slot).
 """

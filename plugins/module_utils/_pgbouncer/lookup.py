@@ -8,10 +8,9 @@ USER = "pgbouncer_auth"
 QUERY = "SELECT uname, phash FROM pgbouncer.user_lookup($1)"
 
 # Superusers, and users who bypass the rights of rows and tables, do not belong behind a pooler. Every name
-# has its
-# schema, since a client has a say in the search_path (CVE-2025-12819). A user without a password, or with
-# an expired one (CVE-2025-2291), returns no row: PgBouncer turns a NULL into the password "md5"
-# (handle_auth_query_response of src/client.c) and lets in whoever types it.
+# has its schema, since a client can influence the search_path (CVE-2025-12819). A user without a password,
+# or with an expired one (CVE-2025-2291), returns no row: PgBouncer turns a NULL into the password "md5"
+# (handle_auth_query_response of src/client.c) and admits any client that sends it.
 _BODY = """
 SELECT a.rolname::pg_catalog.text, a.rolpassword
 FROM pg_catalog.pg_authid a

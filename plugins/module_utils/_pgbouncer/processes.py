@@ -3,7 +3,7 @@
 """Several PgBouncer processes on a host: how many, and what each is given so that the totals hold. Pure.
 
 A process uses one core. Several listen on the same port (``so_reuseport``), know of each other as peers, so
-that a request to cancel a query finds its way (https://www.pgbouncer.org/config.html#section-peers), and
+that a cancel request reaches its process (https://www.pgbouncer.org/config.html#section-peers), and
 count their connections each for itself: a limit of 100 in two of them would be 200.
 """
 
@@ -123,7 +123,7 @@ def processes(
         databases: with their options.
         users: with their options.
         count: number of processes.
-        version: of the installed PgBouncer; None for one that knows all that is known here.
+        version: of the installed PgBouncer; None for one with all features.
 
     Raises:
         ValueError: they cannot be divided; see ``problems``.

@@ -85,9 +85,9 @@ def account(name: str) -> Account:
 
 
 def version(binary: str) -> Version | None:
-    """Return the version of the installed PgBouncer, or None where there is none.
+    """Return the version of the installed PgBouncer, or None if it is missing.
 
-    Raises ProofError if the file is there and does not tell its version.
+    Raises ProofError if the file exists and does not report its version.
     """
     if not Path(binary).exists():
         return None

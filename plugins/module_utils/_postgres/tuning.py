@@ -69,7 +69,7 @@ def derived_settings(*, memory: int, cores: int, disk: int, max_connections: int
 
 
 def memory_mb(meminfo: str, limits: list[str]) -> int:
-    """Return the memory that there is, in MiB: the host's, or a cgroup's that has less.
+    """Return the usable memory in MiB: the host's, or a cgroup's that has less.
 
     Args:
         meminfo: text of /proc/meminfo.

@@ -470,7 +470,7 @@ def test_plan_packages_that_the_distribution_has(hosts: Scenario, host: str) -> 
 
 
 def test_repair_and_name_drift(hosts: Scenario, host: str) -> None:
-    # A run of this test that broke off may have left drift.
+    # An interrupted run of this test may have left drift.
     result = hosts.playbook("--limit", host)
     assert result.returncode == 0, result.stdout
     unit = "/etc/systemd/system/postgres_exporter.service"

@@ -144,11 +144,11 @@ def test_a_good_certificate_costs_nothing_more() -> None:
         ({"mismatch": "it is not the key"}, {}, "it is not the key"),
         ({}, {"names": ["new.example.com"]}, "its names change to DNS:db1, IP:10.0.2.4, DNS:new.example.com"),
         ({}, {"names": []}, "its names change"),
-        ({"certificate": Pair("db1", AUTHORITY, names=NAMES, days=29).text}, {}, "it ends on 2026-01-30"),
+        ({"certificate": Pair("db1", AUTHORITY, names=NAMES, days=29).text}, {}, "it expires on 2026-01-30"),
         (
             {"certificate": Pair("db1", AUTHORITY, names=NAMES, days=-2, begin=-9).text},
             {},
-            "it ends on 2025-12-30",
+            "it expires on 2025-12-30",
         ),
         ({"certificate": Pair("db1", OTHER, names=NAMES).text}, {}, "another CA signed it"),
         ({}, {"renew": True}, "certificates_renew is true"),
@@ -304,7 +304,7 @@ def test_refuse_given_files_that_do_not_fit(change: dict[str, Any], cause: str) 
 def test_warn_before_a_given_certificate_ends() -> None:
     ending = {**CHAIN, "certificate": Pair("s", ROOT, days=29).text}
     result = made(None, {"given": ending}, files=GIVEN)
-    assert result["warnings"] == ["/g/s.crt ends on 2026-01-30. Replace it before."]
+    assert result["warnings"] == ["/g/s.crt expires on 2026-01-30. Replace it."]
     assert made(None, {"given": CHAIN}, files=GIVEN)["warnings"] == []
 
 

@@ -56,7 +56,7 @@ def test_grafana_has_no_reload() -> None:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serve metrics, the last ones for ever."""
+    """Serve metrics, and repeat the last ones."""
 
     answers: list[str]
 

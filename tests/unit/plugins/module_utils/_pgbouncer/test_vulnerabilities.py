@@ -73,7 +73,7 @@ def test_versions_compare_as_dpkg_says(one: str, other: str) -> None:
         ("1.26.1-1.pgdg13+1", {"databases": FAR}, []),
         ("1.18.0-1+deb12u1", {}, ["CVE-2026-6664", *NEW_SCRAM]),
         ("1.16.1-1", {}, ["CVE-2026-6664", "CVE-2026-19888"]),
-        # Whoever may be between PgBouncer and its server.
+        # Anyone on the network between PgBouncer and its server.
         ("1.24.1-1+deb13u2", {"databases": FAR}, ["CVE-2026-6669", *NEW_SCRAM]),
         ("1.24.1-1", {"databases": FAR}, ["CVE-2026-6664", *FAR_1_25, "CVE-2026-6669", *NEW_SCRAM]),
         ("1.24.1-1+deb13u2", {"databases": [{"host": "/run/a, 10.0.0.1"}]}, ["CVE-2026-6669", *NEW_SCRAM]),

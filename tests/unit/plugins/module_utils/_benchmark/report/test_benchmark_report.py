@@ -48,7 +48,7 @@ def drawn() -> None:
 
 
 def unfinished(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document whose runs all failed, on a host of which nothing is known."""
+    """Return a document whose runs all failed, on an unknown host."""
     runs = [{**run, **dict.fromkeys(("start", "end", "tps", "seconds"))} for run in document["runs"][:1]]
     connections: dict[str, Any] = {"connect_ms": {}, "memory_kb_per_client": None, "most_clients": None}
     system: dict[str, Any] = {"time": "now", "target": "lab", "max_connections": None, "settings": {}}
