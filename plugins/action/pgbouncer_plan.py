@@ -28,6 +28,17 @@ class ActionModule(PlanAction):
         self, inputs: Mapping[str, Any], seen: Mapping[str, Any], render: Render, check_mode: bool
     ) -> dict[str, Any]:
         """Return the plan, with all its ``problems``."""
-        # An input of the role postgres, which adds the source of packages.
-        source = self._templar.template(self.variables.get("postgres_source", "distro"))
-        return plan.plan(inputs, seen, render, check_mode, source=str(source))
+        # Inputs of other roles: the source of packages, and what the monitoring has to reach.
+        watched = "pgbouncer" in self._variable("exporters_kinds", ["pgbouncer"])
+        return plan.plan(
+            inputs,
+            seen,
+            render,
+            check_mode,
+            source=str(self._variable("postgres_source", "distro")),
+            opened=self._variable("infrastructure_database_ports", None) if watched else None,
+            exporter_port=int(self._variable("exporters_pgbouncer_port", 9127)),
+        )
+
+    def _variable(self, name: str, default: Any) -> Any:
+        return self._templar.template(self.variables.get(name, default))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import lookup, plan
@@ -22,18 +22,12 @@ def pgbouncer_lookup_statements(processes: int) -> list[str]:
     return (";\n".join(lookup.statements(max(4, processes))) + ";").splitlines()
 
 
-def pgbouncer_closed_ports(count: int, first: int, opened: Iterable[Any]) -> list[int]:
-    """Return the ports of the processes' exporters that a security group keeps closed; see the plan."""
-    return plan.closed_ports(int(first), int(count), opened)
-
-
 class FilterModule:
     """Filters of the role pgbouncer."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "pgbouncer_closed_ports": pgbouncer_closed_ports,
             "pgbouncer_login_sample": pgbouncer_login_sample,
             "pgbouncer_lookup_statements": pgbouncer_lookup_statements,
         }

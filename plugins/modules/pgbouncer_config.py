@@ -78,9 +78,9 @@ options:
           password:
             description:
               - The password, without line breaks. It is stored as O(userlist.encryption) says.
-              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random
-                salt, so it differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but PgBouncer
-                cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
+              - A SCRAM-SHA-256 entry that fits the password is left as it is. A new one gets a random salt,
+                so it differs from PostgreSQL's verifier. Clients can log in to PgBouncer with it, but
+                PgBouncer cannot log in to PostgreSQL as this user. For that, give the verifier or O(server).
             type: str
           verifier:
             description: The verifier that PostgreSQL holds in C(pg_authid.rolpassword), written as it is.

@@ -42,6 +42,7 @@ PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+COMPILED = tuple(f"/usr/lib/python3/dist-packages/{name}" for name in ("apt", "cloudinit", "jinja2", "yaml"))
 # They fail in a container, which then counts as degraded: it has no modules and no real console.
 MASKED = ("systemd-modules-load.service", "console-getty.service")
 # What Debian's image for EC2 sets, as far as it applies to a container.
@@ -103,6 +104,8 @@ def command(suite: str, mirror: str, directory: str) -> list[str]:
         # Empty lists that look fresh would keep apt from fetching any.
         "--skip=cleanup/apt/lists",
         f'--customize-hook=chroot "$1" systemctl mask {" ".join(MASKED)}',
+        # Debian leaves these uncompiled here, and each host would compile them while it boots.
+        f'--customize-hook=chroot "$1" python3 -m compileall -q {" ".join(COMPILED)}',
         # Each host makes its own, as on EC2.
         '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
         f"--customize-hook=copy-in {directory}/90_lab.cfg /etc/cloud/cloud.cfg.d",

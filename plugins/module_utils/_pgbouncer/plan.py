@@ -62,7 +62,14 @@ def look(given: Inputs) -> dict[str, list[str]]:
 
 
 def plan(
-    given: Inputs, seen: Mapping[str, Any], render: Render, check_mode: bool, *, source: str = "distro"
+    given: Inputs,
+    seen: Mapping[str, Any],
+    render: Render,
+    check_mode: bool,
+    *,
+    source: str = "distro",
+    opened: Iterable[Any] | None = None,
+    exporter_port: int = 9127,
 ) -> dict[str, Any]:
     """Return the plan.
 
@@ -72,10 +79,14 @@ def plan(
         render: renders a template of the role.
         check_mode: whether the run changes nothing.
         source: where packages come from, ``distro`` or ``pgdg``.
+        opened: ports that the security group lets the monitoring reach; None if no exporter is watched.
+        exporter_port: port of the first process's exporter; those of the others follow.
     """
     found = site(given, package_version(seen["packages"], source))
     count = _count(given, found, seen)
     said = problems.of_host(given, found, seen, count)
+    if opened is not None:
+        said += problems.of_ports(exporter_port, count, opened)
     if said:
         return {"problems": said}
     installed = bool(seen["packages"].get("pgbouncer", {}).get("installed"))
@@ -318,18 +329,3 @@ def _spread(items: Sequence[Mapping[str, str]], count: int) -> list[Mapping[str,
     if len(items) <= count:
         return list(items)
     return [items[index * (len(items) - 1) // (count - 1)] for index in range(count)]
-
-
-# --- What other parts of the site ask ---------------------------------------------------------------------
-
-
-def closed_ports(first: int, count: int, opened: Iterable[Any]) -> list[int]:
-    """Return the ports of the processes' exporters that a security group keeps closed.
-
-    Args:
-        first: port of the first process's exporter; the others follow.
-        count: ``process_count`` of the plan.
-        opened: ports that the group lets in.
-    """
-    known = {int(port) for port in opened}
-    return [port for port in range(first, first + count) if port not in known]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.pooled.postgres.plugins.module_utils._pgbouncer import (
@@ -147,3 +147,22 @@ def of_host(given: Inputs, found: Site, seen: Mapping[str, Any], count: int) -> 
             " nothing needs it."
         )
     return said
+
+
+def of_ports(first: int, count: int, opened: Iterable[Any]) -> list[str]:
+    """Return the problem of exporters that a security group hides from the monitoring, or nothing.
+
+    Args:
+        first: port of the first process's exporter; those of the others follow.
+        count: number of processes.
+        opened: ports that the group lets in.
+    """
+    known = {int(port) for port in opened}
+    closed = [str(port) for port in range(first, first + count) if port not in known]
+    if not closed:
+        return []
+    return [
+        "pgbouncer_processes: the security group of the database hosts keeps the monitoring hosts from"
+        f" {', '.join(closed)}, where exporters of the {count} processes listen. Add them to"
+        " infrastructure_database_ports in the inventory and run site.yml, or set fewer processes."
+    ]

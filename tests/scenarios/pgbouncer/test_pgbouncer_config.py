@@ -78,7 +78,7 @@ def _outcome(hosts: Scenario, script: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_pooler_that_is_slow_to_listen_is_proved(hosts: Scenario) -> None:
+def test_a_pgbouncer_that_is_slow_to_listen_is_validated(hosts: Scenario) -> None:
     settings, seconds = _outcome(hosts, "slow_to_listen.py")
     assert settings > 80
     assert seconds > 0.5
@@ -145,7 +145,7 @@ def test_the_role_refuses_all_problems_before_it_changes_anything(hosts: Scenari
     assert hosts.root(HOST, FILES) == before
 
 
-def test_ten_thousand_users_are_one_task_of_seconds(hosts: Scenario) -> None:
+def test_a_userlist_of_ten_thousand_users_takes_seconds(hosts: Scenario) -> None:
     path = "/root/userlist.txt"
     users = [{"name": f"user{number}", "password": f"secret{number}"} for number in range(10000)]
     seconds = []
@@ -158,7 +158,7 @@ def test_ten_thousand_users_are_one_task_of_seconds(hosts: Scenario) -> None:
         assert result.returncode == 0, result.stdout
         assert changed_nothing(result) is not changed
     assert hosts.root(HOST, f"wc --lines < {path}; rm {path}") == "10000"
-    # A loop would take the better part of an hour.
+    # A loop would take most of an hour.
     assert max(seconds) < 30, seconds
 
 

@@ -124,11 +124,11 @@ def test_compare_needs_no_lab(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     results = [result_of(tmp_path, "a.json", 100), result_of(tmp_path, "b.json", 200)]
     assert main(["bench", "--compare", *results], Project(tmp_path)) == 0
     shown = capsys.readouterr().out
-    assert "b is faster than a in 1 of 1 cases" in shown
+    assert "B is faster than A in 1 of 1 cases" in shown
     page = tmp_path / ".state/lab/benchmark/comparison.html"
     assert shown.endswith(f"Report: {page}\n")
-    assert "b is faster than a in 1 of 1 cases" in page.read_text()
-    assert "b is faster than a in 1 of 1 cases" in page.with_suffix(".md").read_text()
+    assert "B is faster than A in 1 of 1 cases" in page.read_text()
+    assert "B is faster than A in 1 of 1 cases" in page.with_suffix(".md").read_text()
     assert main(["bench", "--json", "--compare", *results], Project(tmp_path)) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is True
@@ -144,5 +144,5 @@ def test_compare_refuses_files_that_are_not_results(
     assert main(arguments, Project(tmp_path)) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "old.json: it was written by another version; measure again" in shown.err
+    assert "old.json: another version wrote it. Measure again" in shown.err
     assert shown.err.count("\n") == 1

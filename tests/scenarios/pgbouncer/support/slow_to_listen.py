@@ -1,4 +1,4 @@
-"""Run on a host as root: a PgBouncer whose socket is there a while before it listens is proved all the same.
+"""Run on a host as root: validate with a PgBouncer whose socket exists a while before it listens.
 
 Reads ``{"sources": {name: text}}``, the modules of ``module_utils/_pgbouncer``, as JSON from stdin. Prints
 how many settings it showed, and how many seconds it took.
@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = "ansible_collections/pooled/postgres/plugins/module_utils/_pgbouncer"
 PORT = 16433
 LATE_SECONDS = 0.5
-# What PgBouncer does between bind() and listen(), only for longer: the file is there, and refuses.
+# PgBouncer does the same between bind() and listen(), only shorter: the file exists, and refuses.
 BINARY = f"""#!/usr/bin/python3
 import os, re, socket, sys, time
 directory = re.findall(r"^unix_socket_dir = (.*)$", open(sys.argv[1]).read(), re.MULTILINE)[-1]

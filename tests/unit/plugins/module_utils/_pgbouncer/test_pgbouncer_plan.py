@@ -336,8 +336,12 @@ class TestLogins:
         assert len(plan.sample(every, [one["user"] for one in every])) <= 400
 
 
-def test_ports_that_the_security_group_keeps_closed() -> None:
-    assert plan.closed_ports(9127, 3, [22, "9127", 9128]) == [9129]
+def test_the_monitoring_reaches_every_exporter() -> None:
+    [said] = problems.of_ports(9127, 4, [22, "9127", 9128])
+    assert "keeps the monitoring hosts from 9129, 9130, where exporters of the 4 processes listen" in said
+    assert problems.of_ports(9127, 2, [22, "9127", 9128]) == []
+    render = renderer("pgbouncer")
+    assert plan.plan(inputs(processes=2), seen(), render, False, opened=[9127])["problems"] != []
 
 
 def test_ten_thousand_users_are_planned_in_a_second() -> None:
