@@ -119,7 +119,7 @@ UNIT
   masked pgbouncer prometheus-postgres-exporter prometheus-pgbouncer-exporter prometheus-node-exporter
   account pgbouncer PgBouncer /nonexistent
   account prometheus "Prometheus daemon" /var/lib/prometheus
-  install_packages postgresql pgbouncer python3-psycopg2 logrotate \
+  install_packages postgresql-17 pgbouncer python3-psycopg2 logrotate \
     prometheus-postgres-exporter prometheus-pgbouncer-exporter prometheus-node-exporter
 
   memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)

@@ -221,7 +221,9 @@ class Account:
         calls = tuple(self.emulator.calls(access_key if credentials else None))
         # Else "no call that changes anything" would say nothing.
         assert calls or not credentials, result.stdout
-        files = frozenset(str(path.relative_to(self.state)) for path in self.state.rglob("*"))
+        found = {str(path.relative_to(self.state)) for path in self.state.rglob("*")}
+        # Every playbook locks its target.
+        files = frozenset(found - {"lock"})
         return Run(result.returncode, result.stdout, calls, self.resources(), files)
 
 

@@ -124,7 +124,7 @@ def test_no_difference_shows_the_new_password(change: Change) -> None:
 
 
 INI = "/etc/pgbouncer/pgbouncer-1.ini"
-PASSFILE = "/etc/pooled-exporters/pgbouncer.passfile"
+PASSFILE = "/etc/pooled-exporters/pgbouncer/passfile"
 DRIFT = f"""
 set -e
 sed -i 's/^pool_mode.*/pool_mode = session/' {INI}

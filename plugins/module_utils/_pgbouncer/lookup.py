@@ -48,9 +48,8 @@ END $do$""",
         "REVOKE ALL ON SCHEMA pgbouncer FROM PUBLIC",
         "GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer_auth",
         "DROP FUNCTION IF EXISTS pgbouncer.user_lookup(text)",
-        f"""CREATE FUNCTION pgbouncer.user_lookup(IN i_name text, OUT uname text, OUT phash text) RETURNS"
-        f" SETOF record
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+        f"""CREATE FUNCTION pgbouncer.user_lookup(IN i_name text, OUT uname text, OUT phash text)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $body${_BODY}$body$""",
         "REVOKE ALL ON FUNCTION pgbouncer.user_lookup(text) FROM PUBLIC",
         "GRANT EXECUTE ON FUNCTION pgbouncer.user_lookup(text) TO pgbouncer_auth",
