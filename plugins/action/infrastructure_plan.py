@@ -153,7 +153,7 @@ class ActionModule(PlanAction):
 
 
 def read(path: Path) -> str:
-    """Return the content of a file; nothing where there is none."""
+    """Return the content of a file, empty without one."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

@@ -67,7 +67,7 @@ seen:
       type: str
       sample: ""
     given:
-      description: Text of the given certificate and CA, and the problems of the given files.
+      description: Text of the certificate and CA in O(given), and the problems of these files.
       returned: if O(given) is set
       type: dict
       sample: {certificate: "", authority: "", causes: []}

@@ -388,7 +388,7 @@ def secrets(params: dict[str, Any]) -> set[str]:
     found = {str(user[key]) for user in users for key in ("password", "verifier") if user.get(key)}
     for process in params["processes"]:
         found |= config.secrets(process["settings"], process["databases"])
-    # A name is no secret, even where it is somebody's password as well.
+    # A name is no secret, even if it is also a password.
     return found - {user["name"] for user in users}
 
 

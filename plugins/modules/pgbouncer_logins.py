@@ -113,7 +113,7 @@ def _port(login: dict[str, Any]) -> str:
 
 
 def failure(logins: list[dict[str, Any]], causes: list[str]) -> str:
-    """Return one message for all refused logins, empty where there is none."""
+    """Return one message for all failed logins, empty without one."""
     said = [
         f"{login['user']} (database {login['database']}{_port(login)}): {cause}"
         for login, cause in zip(logins, causes, strict=False)
@@ -153,7 +153,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     logins = module.params["logins"]
-    # Names are no secret, unless one is somebody's password as well.
+    # Names are no secret, unless one is also a password.
     secrets = {one["password"] for one in logins}
     module.no_log_values = secrets - {one[name] for one in logins for name in ("user", "database")}
     invocation = {"module_args": {**module.params, "logins": f"{len(logins)} logins"}}

@@ -99,7 +99,7 @@ def fstab_entry(text: str, mountpoint: str) -> dict[str, str]:
 def signature(run: Run, device: str) -> str:
     """Return what is on a device: a filesystem's type, words for something else, or an empty text.
 
-    Raises ValueError where blkid can't tell.
+    Raises ValueError if blkid fails to identify it.
     """
     code, out, error = run(["blkid", "--probe", "--output", "export", device])
     if code == 2:
@@ -126,7 +126,7 @@ def device_bytes(device: str) -> int:
 
 
 def filesystem_bytes(run: Run, device: str, kind: str, mountpoint: str) -> int | None:
-    """Return the size of a filesystem, None where its tools do not tell."""
+    """Return the size of a filesystem, None if its tools do not report it."""
     if kind == "xfs":
         found = re.search(r"(?m)^data\s+=\s+bsize=(\d+)\s+blocks=(\d+)", run(["xfs_info", mountpoint])[1])
     else:

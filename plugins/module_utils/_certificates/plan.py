@@ -23,7 +23,7 @@ class Host(NamedTuple):
 
 
 class Controller(NamedTuple):
-    """The machine that runs the playbook: the CA's certificate and key, and given files."""
+    """The machine that runs the playbook: the CA's certificate and key, and the user's files."""
 
     authority: str
     has_key: bool
@@ -68,7 +68,7 @@ def plan(inputs: Mapping[str, Any], host: Host, controller: Controller, check_mo
     Returns:
         ``problems``, and without any: ``warnings``; ``place``; ``authority``, whether to make or renew the
         CA; ``authority_name``; ``issue``, whether the CA signs a certificate, with ``reasons``, ``issued``,
-        ``common_name`` and ``names``; ``has_key``, whether the host has a key; ``key``, a given key to copy,
+        ``common_name`` and ``names``; ``has_key``, whether the host has a key; ``key``, the user's key to copy,
         or none; ``copies`` of certificates; ``attributes`` to repair.
     """
     made = _Plan(inputs, host, controller)
@@ -92,7 +92,7 @@ class _Plan:
         self.given = self.seen.get("given") if self.on_host else controller.given
         self.directory = inputs["certificates_authority_directory"]
         self.names = model.alternative_names([host.name, host.address, *inputs["certificates_names"]])
-        # A CA whose key is lost is replaced where that is asked for.
+        # The role replaces a CA whose key is lost only on request.
         lost = inputs["certificates_new_authority"] and not controller.has_key
         self.authority = None if lost else x509.first(controller.authority)
         self.renewal = (

@@ -13,7 +13,7 @@ from ansible_collections.pooled.postgres.plugins.module_utils._host.errors impor
 
 RUNNING = ("active", "reloading", "activating")
 ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "generated")
-# What cannot go on is stopped before anything starts.
+# Units that must stop do so before any unit starts.
 _ORDER = ("unmask", "stop", "disable", "mask", "enable", "start", "restart", "reload")
 
 

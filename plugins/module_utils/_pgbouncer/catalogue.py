@@ -19,7 +19,7 @@ Version = tuple[int, int]
 
 OLDEST: Version = (1, 18)
 NEWEST: Version = (1, 25)
-"""The newest version whose names are known here. A newer binary is asked for its settings instead."""
+"""The newest version in this catalogue. The settings of a newer one come from its binary."""
 
 MAX_INT = 2**31 - 1
 """A C int, which PgBouncer keeps numbers in without looking for an overflow (``cf_set_int``)."""

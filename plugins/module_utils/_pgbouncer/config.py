@@ -141,7 +141,7 @@ def masked(text: str) -> str:
 
 
 def outline(before: str | None, after: str) -> tuple[str, str]:
-    """Return two texts for a diff, without secrets. ``before`` is None where there is no file.
+    """Return two texts for a diff, without secrets. ``before`` is None without a file.
 
     The two differ wherever the texts do.
     """

@@ -457,7 +457,7 @@ def _text(path: str) -> str:
 
 
 def _kept(path: str, key: str) -> proof.Shown | None:
-    """Return what an earlier proof with this key showed, None where there is none."""
+    """Return the result of an earlier proof with this key, or None."""
     try:
         found = json.loads(_place(path).read_text())
         return proof.Shown(*found["shown"]) if found["key"] == key else None

@@ -45,7 +45,7 @@ class Site(NamedTuple):
     """What the inputs come to with one version of PgBouncer, for all processes together.
 
     ``lookup`` is empty without auth_query; else it has ``user``, ``connections`` and ``database`` (empty
-    where each client's own database is asked). ``budget`` is None where options have problems of their own.
+    where each client's own database is asked). ``budget`` is None if the options have problems.
     """
 
     package: str

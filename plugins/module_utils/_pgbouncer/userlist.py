@@ -169,7 +169,7 @@ def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Changes:
 def outline(before: str | None, after: str) -> tuple[str, str]:
     """Return two userlists as texts for a diff: names and kinds, and never a secret.
 
-    ``before`` is None where there is no file. The two differ wherever the userlists do.
+    ``before`` is None without a file. The two differ if the userlists do.
     """
     old, new = parse(before or ""), parse(after)
     changes = compare(old, new)

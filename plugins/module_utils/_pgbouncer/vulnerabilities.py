@@ -61,7 +61,7 @@ def _methods(config: Configuration) -> set[str]:
 
 
 def _scram(config: Configuration) -> bool:
-    # With md5, a user with a SCRAM verifier is asked by SCRAM all the same.
+    # With md5, a user with a SCRAM verifier still authenticates by SCRAM.
     return bool(_methods(config) & {"scram-sha-256", "md5"})
 
 
@@ -310,7 +310,7 @@ def _parts(version: str) -> tuple[str, str, str]:
 def _compare_part(one: str, other: str) -> int:
     first, second = _runs(one), _runs(other)
     for index in range(max(len(first), len(second))):
-        # Beyond its end a version goes on with nothing, and with the number 0.
+        # A shorter version continues with nothing, and with the number 0.
         left, right = (runs[index] if index < len(runs) else ([0], 0) for runs in (first, second))
         if left != right:
             return -1 if left < right else 1

@@ -125,8 +125,8 @@ def stored(cursor: Any, roles: Sequence[str], encodings: Sequence[str]) -> Store
     )
 
 
-# Many users have the rights by themselves: only of the others PostgreSQL is asked one by one, in a step of
-# its own, for each such question costs a look through the whole access list.
+# Many users have the rights directly. PostgreSQL checks only the others one by one, in a step of its own,
+# because each check reads the whole access list.
 _LACKING = """
 WITH wanted AS MATERIALIZED (
   SELECT n.name, r.oid FROM unnest(%(users)s::text[]) AS n (name) LEFT JOIN pg_roles r ON r.rolname = n.name

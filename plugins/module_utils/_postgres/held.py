@@ -88,7 +88,7 @@ _SOURCES = {
         "t.typowner",
         "coalesce(t.typacl, acldefault('T', t.typowner))",
     ),
-    # A parameter that nobody was granted is in no catalogue.
+    # The catalogue lacks parameters without grants.
     "parameter": (
         "LATERAL (SELECT a.paracl FROM (SELECT 1) one LEFT JOIN pg_parameter_acl a ON a.parname ="
         " lower(w.name)) p",

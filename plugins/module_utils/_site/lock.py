@@ -3,7 +3,7 @@
 
 The lock is a file that names a process. It holds for as long as that process lives, so a killed run leaves no
 stale lock. Process id, start time and boot id together identify the process: a process id alone is reused.
-A process whose ancestor holds the lock may go on, so that the playbooks of runner.py need no other lock.
+A process whose ancestor holds the lock may continue, so that the playbooks of runner.py need no other lock.
 """
 
 from __future__ import annotations
