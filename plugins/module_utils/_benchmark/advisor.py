@@ -116,7 +116,7 @@ def problems(
         for one in site[f"{kind}s"]:
             if one["name"] == where[kind] and one.get("pool_size") is not None:
                 found.append(
-                    f"{kind} {where[kind]} has a pool_size of its own ({one['pool_size']}), so that"
+                    f"{kind} {where[kind]} has its own pool_size ({one['pool_size']}), so that"
                     f" default_pool_size"
                     f" makes no difference to it: take that out of pgbouncer_{kind}s, or measure as another"
                 )

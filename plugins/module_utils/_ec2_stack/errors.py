@@ -156,7 +156,7 @@ def _not_asked(exc: Exception, target: Target) -> tuple[str, str]:
             f"the credentials are not available, or have expired: {text}",
             "Log in again: `aws sso login`",
         ),
-        (("NoRegion",), "no region is given", _other_region(target)),
+        (("NoRegion",), "the region is missing", _other_region(target)),
         (("InvalidRegion",), f"{target.region!r} is no region's name", _other_region(target)),
         (
             ("SSLError",),

@@ -261,7 +261,7 @@ class _Stack:
             ids = ", ".join(one["vpc_id"] for one in self.found["vpcs"])
             yield (
                 f"{len(self.found['vpcs'])} VPCs carry the tag of this stack ({ids}); give this stack a"
-                " name of its own: pooled_stack"
+                " different name: pooled_stack"
             )
             return
         yield from self._network_problems()

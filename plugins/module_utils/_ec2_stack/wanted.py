@@ -251,7 +251,7 @@ def _instance_problems(inputs: Inputs) -> Iterator[str]:
     instances, subnets = inputs["instances"], inputs["subnets"]
     names = [one["name"] for one in instances]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"infrastructure_instances names {name} twice; give each host a name of its own"
+        yield f"infrastructure_instances names {name} twice; give each host a different name"
     for one in instances:
         kind, size = (
             one.get("type", inputs["instance_type"]),

@@ -137,7 +137,7 @@ class _Plan:
     def _mask_problems(self) -> list[str]:
         paths = [mask["path"] for mask in self._masks()]
         return [
-            f"{path} is a unit of your own, and the role masks the package's unit there. Remove the file."
+            f"{path} is your own unit, and the role masks the package's unit there. Remove the file."
             for path in paths
             if self.seen["paths"].get(path, {}).get("type") == "file"
         ]

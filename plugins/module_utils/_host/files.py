@@ -138,14 +138,14 @@ def _uid(name: str) -> int:
     try:
         return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
     except KeyError as exc:
-        raise HostError(f"Failed to find the account {name}, which is to own a file.") from exc
+        raise HostError(f"Failed to find the account {name}, the owner of a file.") from exc
 
 
 def _gid(name: str) -> int:
     try:
         return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError as exc:
-        raise HostError(f"Failed to find the group {name}, which is to own a file.") from exc
+        raise HostError(f"Failed to find the group {name}, the group of a file.") from exc
 
 
 def _stage(step: Step) -> str:

@@ -132,7 +132,7 @@ def problems(access: Access) -> list[str]:
     if method != "hba":
         found = [f"pgbouncer_hba has rules, and pgbouncer_auth_type is {method}"] * bool(access.rules)
     elif not access.rules:
-        found = ["pgbouncer_auth_type is hba, and pgbouncer_hba has no rule: nobody could log in"]
+        found = ["pgbouncer_auth_type is hba, and pgbouncer_hba has no rule, so no client could log in"]
     else:
         found = hba_problems(access.rules)
     return found or [

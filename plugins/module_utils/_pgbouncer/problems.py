@@ -51,7 +51,7 @@ def _of_site(given: Inputs, found: Site) -> list[str]:
         said.append("pgbouncer_databases: it is empty. Name the databases that clients connect to.")
     twice = sorted({f"pgbouncer_{name}" for name in given["pgbouncer_settings"]} & set(SETTING_INPUTS))
     said += [
-        f"pgbouncer_settings: {name.removeprefix('pgbouncer_')} has an input of its own. Set {name} instead."
+        f"pgbouncer_settings: {name.removeprefix('pgbouncer_')} has a separate input. Set {name} instead."
         for name in twice
     ]
     said += [f"pgbouncer_users: {problem}" for problem in user_problems(given["pgbouncer_users"], names)]

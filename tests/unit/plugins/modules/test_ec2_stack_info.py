@@ -377,9 +377,12 @@ class TestFailures:
         ("arguments", "cause"),
         [
             ({"stack": ""}, "'': its name is empty. Set"),
-            ({"region": None}, "mine: no region is given. Set"),
+            ({"region": None}, "mine: the region is missing. Set"),
             ({"region": "eu west-1"}, "mine: 'eu west-1' is no region's name. Set"),
-            ({"endpoint_url": "nonsense"}, "mine: Invalid endpoint: nonsense (ValueError). Check the options of"),
+            (
+                {"endpoint_url": "nonsense"},
+                "mine: Invalid endpoint: nonsense (ValueError). Check the options of",
+            ),
             ({"aws_config": {"nonsense": 1}}, "mine: Got unexpected keyword argument 'nonsense' (TypeError)"),
             ({"profile": "ann"}, "mine: both the profile ann and an access key are given. Leave one out"),
             (

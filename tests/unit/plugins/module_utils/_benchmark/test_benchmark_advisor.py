@@ -121,7 +121,7 @@ def test_what_makes_no_sense_is_refused(inputs: dict[str, Any], says: str) -> No
 def test_a_pool_size_of_its_own_makes_the_sweep_pointless(kind: str) -> None:
     own = [{**one, "pool_size": 5} if one["name"] == "benchmark" else one for one in SITE[f"{kind}s"]]
     [problem] = advisor.problems(INPUTS, {**SITE, f"{kind}s": own}, PRESENT, WHERE)
-    assert problem.startswith(f"{kind} benchmark has a pool_size of its own (5)")
+    assert problem.startswith(f"{kind} benchmark has its own pool_size (5)")
 
 
 def test_sound_inputs_have_no_problem() -> None:

@@ -90,7 +90,7 @@ def unreachable(region: str) -> sdk.EndpointConnectionError:
             "DescribeVpcs failed: Odd value (InvalidParameterValue). ",
             "run it again",
         ),
-        (sdk.NoRegionError(), Target(None), "no region is given. ", "AWS_REGION"),
+        (sdk.NoRegionError(), Target(None), "the region is missing. ", "AWS_REGION"),
         (
             sdk.InvalidRegionError(region_name="eu west 1"),
             Target("eu west 1", None, AWS.regions),

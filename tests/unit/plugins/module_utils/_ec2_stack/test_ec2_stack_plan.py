@@ -788,7 +788,7 @@ def twin(kind: str, ident: str, **values: Any) -> Edit:
     [
         (
             twin("vpcs", "vpc-1", vpc_id="vpc-2"),
-            "2 VPCs carry the tag of this stack (vpc-1, vpc-2); give this stack a name of its own:"
+            "2 VPCs carry the tag of this stack (vpc-1, vpc-2); give this stack a different name:"
             " pooled_stack",
         ),
         (

@@ -69,7 +69,7 @@ def test_the_defaults_with_a_password_have_no_problem() -> None:
         ),
         (
             {"settings": {"listen_port": 1}},
-            "pgbouncer_settings: listen_port has an input of its own. Set pgbo",
+            "pgbouncer_settings: listen_port has a separate input. Set pgbo",
         ),
         ({"listen_port": 70000}, "pgbouncer_listen_port: setting listen_port: must be a whole number from 1"),
         ({"databases": []}, "pgbouncer_databases: it is empty"),
