@@ -42,7 +42,7 @@ options:
         description: The account that owns the image, or an alias such as V(self) or V(amazon).
         type: str
       name:
-        description: Name of the image, where C(*) and C(?) stand for any characters and for one.
+        description: Name of the image. C(*) stands for any characters, C(?) for one.
         type: str
 seealso:
   - name: EC2's filters

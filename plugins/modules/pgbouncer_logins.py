@@ -89,7 +89,7 @@ _SHOWN = 10
 
 
 def refused(login: dict[str, Any], params: dict[str, Any]) -> str:
-    """Log in and run a query; return why that failed, empty where it did not."""
+    """Log in and run a query; return why that failed, empty if it did not."""
     try:
         connection = psycopg2.connect(
             host=params["host"],

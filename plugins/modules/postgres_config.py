@@ -170,13 +170,13 @@ def wanted(params: dict[str, Any], derived: dict[str, Any]) -> api.Candidate:
 
 
 def number(value: object, default: int) -> int:
-    """Return a setting as a number, the default where it is none; the validation refuses that later."""
+    """Return a setting as a number, or the default if it is not one, which the validation refuses later."""
     text = str(value)
     return int(text) if text.isdigit() and int(text) else default
 
 
 def write(module: AnsibleModule, path: Path, text: str) -> None:
-    """Replace a file in one step. Raises ServerError where the system refuses."""
+    """Replace a file in one step. Raises ServerError if the system refuses."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     module.add_cleanup_file(str(temporary))
     try:

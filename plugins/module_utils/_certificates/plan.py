@@ -68,7 +68,7 @@ def plan(inputs: Mapping[str, Any], host: Host, controller: Controller, check_mo
     Returns:
         ``problems``, and without any: ``warnings``; ``place``; ``authority``, whether to make or renew the
         CA; ``authority_name``; ``issue``, whether the CA signs a certificate, with ``reasons``, ``issued``,
-        ``common_name`` and ``names``; ``has_key``, whether the host has a key; ``key``, the user's key to copy,
+        ``common_name`` and ``names``; ``has_key``, whether the host has a key; ``key``, a user's key to copy,
         or none; ``copies`` of certificates; ``attributes`` to repair.
     """
     made = _Plan(inputs, host, controller)

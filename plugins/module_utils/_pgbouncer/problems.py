@@ -1,6 +1,6 @@
 # Copyright: Pooled Postgres contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with the inputs of the role pgbouncer, with the input's name and what to do. Pure."""
+"""Problems of the inputs of the role pgbouncer, each with the input's name and a solution. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """PostgreSQL's binaries, its running server, and its host.
 
-Runs as the account that the data belongs to: the server refuses root, and peer lets that account in.
+Runs as the account that owns the data: the server refuses root, and peer admits that account.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A running server's roles, databases, extensions and rights: set-based queries, and statements in bulk.
 
-Runs as the account that the data belongs to, which peer lets in.
+Runs as the account that owns the data, which peer admits.
 """
 
 from __future__ import annotations
