@@ -131,7 +131,7 @@ def interruption(lab: Lab, secrets: list[bytes]) -> Interruption:
     )
     assert process.stderr
     for line in process.stderr:
-        if "Stack is read" in line:
+        if "Create the infrastructure" in line:
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=240)
