@@ -501,5 +501,5 @@ def test_the_teardown_of_the_lab_has_no_host_for_the_play_on_aws(bare: Account) 
         "playbooks/teardown.yml", "-i", "inventory/lab/hosts.yml", "--list-hosts"
     ).stdout
     hosts = dict(re.findall(r"play #\d \([^)]*\): ([^\t]*)\t.*\n.*\n    hosts \((\d)\)", output))
-    assert hosts == {"Remove the infrastructure": "0", "Remove the lab": "1"}, output
+    assert hosts == {"Lock the target": "2", "Remove the infrastructure": "0", "Remove the lab": "1"}, output
     assert "WARNING" not in output
