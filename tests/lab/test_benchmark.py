@@ -73,14 +73,18 @@ def test_a_result_describes_its_system(benchmarked: Benchmarked) -> None:
 
 
 def test_a_run_has_samples_from_inside(benchmarked: Benchmarked) -> None:
-    runs = {
-        run["path"]: run for run in benchmarked.document["benchmark"]["runs"] if run["script"] == "tpcb-like"
-    }
-    assert runs["pooled"]["inside"]["servers_active"]["max"] > 0
-    assert runs["pooled"]["inside"]["wait_ms"] > 0
-    assert runs["pooled"]["inside"]["pgbouncer_cpu"] > runs["direct"]["inside"]["pgbouncer_cpu"]
-    assert runs["direct"]["inside"]["postgresql_cpu"] > 0.1
-    assert 0 < runs["direct"]["generator"]["cpu"] < 1
+    runs = [run for run in benchmarked.document["benchmark"]["runs"] if run["script"] == "tpcb-like"]
+
+    def most(path: str, figure: str) -> float:
+        """Return the highest figure of the repeats: a busy machine may starve one of them."""
+        return float(max(run["inside"][figure] for run in runs if run["path"] == path))
+
+    pooled = [run["inside"] for run in runs if run["path"] == "pooled"]
+    assert max(inside["servers_active"]["max"] for inside in pooled) > 0
+    assert most("pooled", "wait_ms") > 0
+    assert most("pooled", "pgbouncer_cpu") > most("direct", "pgbouncer_cpu")
+    assert most("direct", "postgresql_cpu") > 0.1
+    assert all(0 < run["generator"]["cpu"] < 1 for run in runs)
 
 
 def test_the_page_has_the_figures_of_prometheus(benchmarked: Benchmarked) -> None:
