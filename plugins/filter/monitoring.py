@@ -55,6 +55,5 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "monitoring_own_address": model.own_address,
-            "monitoring_target_rows": model.target_rows,
             "monitoring_targets": monitoring_targets,
         }

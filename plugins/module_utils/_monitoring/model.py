@@ -107,23 +107,3 @@ def _monitoring_targets(
     if alertmanager and own:
         found.append(("alertmanager", "127.0.0.1", at["alertmanager"], {}))
     return found
-
-
-def target_rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the targets that Prometheus' ``/api/v1/targets`` lists.
-
-    Returns:
-        Rows with ``job``, ``host``, ``instance``, ``up`` and ``error``. Before its first scrape a target
-        is not up and has no error.
-    """
-    rows = [
-        {
-            "job": target["labels"].get("job", ""),
-            "host": target["labels"].get("host", ""),
-            "instance": target["labels"].get("instance", ""),
-            "up": target.get("health") == "up",
-            "error": target.get("lastError", ""),
-        }
-        for target in answer.get("data", {}).get("activeTargets", [])
-    ]
-    return sorted(rows, key=lambda row: (row["job"], row["instance"]))

@@ -157,22 +157,3 @@ def test_the_filter_reads_the_variables_of_hosts(variables: dict[str, Any], proc
 )
 def test_a_host_reaches_its_own_server(listened: str, wanted: str) -> None:
     assert model.own_address(listened) == wanted
-
-
-def test_target_rows() -> None:
-    labels = {"job": "node", "host": "db", "instance": "10.0.2.4:9100", "stack": "s"}
-    answer = {
-        "data": {
-            "activeTargets": [
-                {"labels": {**labels, "job": "postgres"}, "health": "down", "lastError": "refused"},
-                {"labels": labels, "health": "up", "lastError": ""},
-                {"labels": {**labels, "instance": "10.0.1.4:9100"}, "health": "unknown"},
-            ]
-        }
-    }
-    assert [(row["job"], row["instance"], row["up"], row["error"]) for row in model.target_rows(answer)] == [
-        ("node", "10.0.1.4:9100", False, ""),
-        ("node", "10.0.2.4:9100", True, ""),
-        ("postgres", "10.0.2.4:9100", False, "refused"),
-    ]
-    assert model.target_rows({}) == []
