@@ -314,14 +314,15 @@ def logins(given: Inputs) -> list[dict[str, str]]:
 
 
 def sample(every: Sequence[Mapping[str, str]], changed: Collection[str]) -> list[Mapping[str, str]]:
-    """Return the logins to try: all, or a sample of ``LOGINS`` spread over the list.
+    """Return the logins to try: all, or ``LOGINS`` of them.
 
-    With a sample come the users whose entry changed, at most ``LOGINS`` of them, spread likewise.
+    Up to half of these are users whose entry changed; the rest is spread over the list.
     """
     if len(every) <= LOGINS:
         return list(every)
     names = set(changed)
-    chosen = [*_spread(every, LOGINS), *_spread([one for one in every if one["user"] in names], LOGINS)]
+    mine = _spread([one for one in every if one["user"] in names], LOGINS // 2)
+    chosen = [*mine, *_spread(every, LOGINS - len(mine))]
     return list({one["user"]: one for one in chosen}.values())
 
 
