@@ -70,7 +70,7 @@ def accident(lab: Lab) -> Accident:
     podman("stop", "--time", "5", f"pooled-{lab.database}")
     assert lab.login(6432, lab.password()) != "ok"
     labels = (f"pooled_lab_owner={lab.state}", "pooled_lab_instance=i-gone")
-    image = podman("images", "--quiet", "--filter", "reference=localhost/pooled-lab").split()[0]
+    image = podman("images", "--quiet", "--filter", "reference=localhost/pooled-host").split()[0]
     podman("create", "--name", STRAY, *(f"--label={label}" for label in labels), image, "/sbin/init")
     started = lab.playbook("playbooks/lab.yml")
     assert started.returncode == 0, started.stdout[-3000:] + started.stderr[-3000:]
